@@ -1,0 +1,238 @@
+/*!
+The connection on descriptors 0, 1 and 2, as inetd-style supervisors hand it over: its kind, the
+request line that comes over it, the bytes that go back.
+
+No descriptor is made non-blocking, since that would also change it for whoever else holds it:
+every read and write waits for its turn with poll(2), up to an instant.
+*/
+
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat};
+use rustix::io::{Errno, read, write};
+use rustix::stdio::{stderr, stdin, stdout};
+
+/// The longest request line, in bytes, without its line end.
+const LINE_LIMIT: usize = 1024;
+
+/// How long after its last byte a line without a line end has ended: HAProxy sends its `agent-send`
+/// string in one piece and as it is, and `\n` is often forgotten in it.
+const SILENCE: Duration = Duration::from_millis(50);
+
+/// What descriptor 0 is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    Terminal,
+    Socket,
+    Pipe,
+    /// Anything else: a file, a device.
+    File,
+}
+
+impl Input {
+    /// The kind of this process's standard input.
+    pub fn of_process() -> Self {
+        if io::stdin().is_terminal() {
+            return Self::Terminal;
+        }
+        match fstat(stdin()).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            Ok(FileType::Socket) => Self::Socket,
+            Ok(FileType::Fifo) => Self::Pipe,
+            _ => Self::File,
+        }
+    }
+}
+
+/// A request line, or why what came is none.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line {
+    Whole(Vec<u8>),
+    TooLong,
+    /// Bytes came until there was no more time, but no end.
+    Unended,
+}
+
+/// What ended a wait.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A line has come.
+    Line(Line),
+    /// The other descriptor that was waited for has something to say.
+    Other,
+    /// Neither came in time.
+    TimeUp,
+}
+
+/// Reads the request line from descriptor 0.
+pub struct RequestLine {
+    input: Input,
+    bytes: Vec<u8>,
+    last_byte: Option<Instant>,
+    /// Whether no more is to be read as part of the line.
+    is_over: bool,
+}
+
+impl RequestLine {
+    pub fn new(input: Input) -> Self {
+        Self { input, bytes: Vec::new(), last_byte: None, is_over: input == Input::Terminal }
+    }
+
+    /// Makes sure that nothing is read as a request from now on.
+    pub fn ignore(&mut self) {
+        self.is_over = true;
+    }
+
+    /// Waits for the line or for `other` to become readable, until `idle_until`. A line that has
+    /// begun by then is waited for until it ends, or until `last`; it goes before `other`.
+    pub fn wait(
+        &mut self,
+        other: Option<BorrowedFd<'_>>,
+        idle_until: Instant,
+        last: Instant,
+    ) -> Event {
+        loop {
+            if self.is_over && other.is_none() {
+                return Event::TimeUp;
+            }
+            let has_begun = !self.is_over && self.last_byte.is_some();
+            let other = other.filter(|_| !has_begun);
+            let silent_at = self.last_byte.filter(|_| has_begun).map(|at| at + SILENCE);
+            let until = silent_at.map_or(idle_until, |silent_at| silent_at.min(last));
+            let input = (!self.is_over).then(stdin);
+            let [has_input, has_other] = wait_readable([input, other], until);
+            if has_input {
+                self.read();
+                if let Some(line) = self.take_if_ended() {
+                    return Event::Line(line);
+                }
+            } else if has_other {
+                return Event::Other;
+            } else if Instant::now() >= until {
+                return match silent_at {
+                    None => Event::TimeUp,
+                    // What has come over a pipe in its time is the line.
+                    Some(at) if at <= until || self.input != Input::Socket => {
+                        Event::Line(self.take())
+                    }
+                    Some(_) => {
+                        self.is_over = true;
+                        Event::Line(Line::Unended)
+                    }
+                };
+            }
+        }
+    }
+
+    /// Reads what is there, which must be something or the end.
+    fn read(&mut self) {
+        // Room for a line end, so that the longest line is seen whole.
+        let mut buffer = [0; LINE_LIMIT + 2];
+        let room = buffer.len() - self.bytes.len();
+        match read(stdin(), &mut buffer[..room]) {
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            // A connection that was reset has ended too.
+            Ok(0) | Err(_) => self.is_over = true,
+            Ok(count) => {
+                self.bytes.extend(&buffer[..count]);
+                self.last_byte = Some(Instant::now());
+            }
+        }
+    }
+
+    fn take_if_ended(&mut self) -> Option<Line> {
+        let is_full = self.bytes.len() == LINE_LIMIT + 2;
+        let has_ended = self.bytes.contains(&b'\n') || (self.is_over && !self.bytes.is_empty());
+        (has_ended || is_full).then(|| self.take())
+    }
+
+    fn take(&mut self) -> Line {
+        self.is_over = true;
+        let mut line = std::mem::take(&mut self.bytes);
+        if let Some(end) = line.iter().position(|&byte| byte == b'\n') {
+            line.truncate(end);
+        }
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        match line.len() {
+            0..=LINE_LIMIT => Line::Whole(line),
+            _ => Line::TooLong,
+        }
+    }
+}
+
+/// Reads whatever has arrived on descriptor 0 and was not read, until `until`: the kernel resets a
+/// connection that is closed over unread input, and the reply may be lost with it.
+pub fn drain(input: Input, until: Instant) {
+    if !matches!(input, Input::Socket | Input::Pipe) {
+        return;
+    }
+    let mut buffer = [0; 16 * 1024];
+    let is_there = || wait_readable([Some(stdin())], Instant::now()) == [true];
+    while is_there() && Instant::now() < until {
+        if !matches!(read(stdin(), &mut buffer), Ok(1..) | Err(Errno::INTR)) {
+            break;
+        }
+    }
+}
+
+/// Writes to descriptor 1 until `until`. What cannot be written is lost: there is nobody to tell.
+pub fn write_reply(text: &str, until: Instant) {
+    write_all(stdout(), text.as_bytes(), until);
+}
+
+/// Writes to descriptor 2, unless that is the connection: there it would be part of the reply.
+pub fn write_error(text: &str, until: Instant) {
+    if io::stderr().is_terminal() || !is_connection(stderr()) {
+        write_all(stderr(), text.as_bytes(), until);
+    }
+}
+
+fn is_connection(fd: BorrowedFd<'_>) -> bool {
+    let same_file = |other| match (fstat(fd), fstat(other)) {
+        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
+        _ => true,
+    };
+    same_file(stdout()) || (Input::of_process() == Input::Socket && same_file(stdin()))
+}
+
+fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8], until: Instant) {
+    while !bytes.is_empty() && wait(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)], until) {
+        match write(fd, bytes) {
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Waits until one of `fds` is readable or at its end, and says which.
+pub fn wait_readable<const N: usize>(
+    fds: [Option<BorrowedFd<'_>>; N],
+    until: Instant,
+) -> [bool; N] {
+    let mut polled: Vec<_> = fds
+        .iter()
+        .flatten()
+        .map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN))
+        .collect();
+    wait(&mut polled, until);
+    let mut polled = polled.iter();
+    fds.map(|fd| fd.is_some() && polled.next().is_some_and(|fd| !fd.revents().is_empty()))
+}
+
+/// poll(2) up to an instant; false if it comes first.
+fn wait(fds: &mut [PollFd<'_>], until: Instant) -> bool {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).ok();
+        match poll(fds, timeout.as_ref()) {
+            Err(Errno::INTR) => {}
+            Ok(count) => return count > 0,
+            Err(_) => return false,
+        }
+    }
+}
