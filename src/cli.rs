@@ -38,7 +38,7 @@ Options:
   -t, --timeout TIME     time for the whole run: 1500ms, 1.5s, 1500 [1500ms]
       --load 1|5|15      which load average cpu uses [5]
   -d, --describe         say why, behind a #
-      --agent-send MODE  line from HAProxy: optional, required, ignore [optional]
+      --agent-send MODE  its request line: optional, required, ignore [optional]
   -h, --help             print this
   -V, --version          print the version
 
@@ -57,7 +57,7 @@ pub enum AgentSend {
 }
 
 /// What a run is to do.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     pub stats_url: Url,
     pub timeout: Duration,

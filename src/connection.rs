@@ -7,7 +7,7 @@ every read and write waits for its turn with poll(2), up to an instant.
 */
 
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -47,7 +47,7 @@ impl Input {
 }
 
 /// A request line, or why what came is none.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
     Whole(Vec<u8>),
     TooLong,
@@ -60,7 +60,7 @@ pub enum Line {
 pub enum Event {
     /// A line has come.
     Line(Line),
-    /// The other descriptor that was waited for has something to say.
+    /// The other descriptor is ready.
     Other,
     /// Neither came in time.
     TimeUp,
@@ -85,11 +85,11 @@ impl RequestLine {
         self.is_over = true;
     }
 
-    /// Waits for the line or for `other` to become readable, until `idle_until`. A line that has
-    /// begun by then is waited for until it ends, or until `last`; it goes before `other`.
+    /// Waits for the line, or for `other` to become ready, until `idle_until`. A line that has begun
+    /// by then is waited for until it ends, or until `last`; it goes before `other`.
     pub fn wait(
         &mut self,
-        other: Option<BorrowedFd<'_>>,
+        other: Option<(BorrowedFd<'_>, PollFlags)>,
         idle_until: Instant,
         last: Instant,
     ) -> Event {
@@ -101,8 +101,8 @@ impl RequestLine {
             let other = other.filter(|_| !has_begun);
             let silent_at = self.last_byte.filter(|_| has_begun).map(|at| at + SILENCE);
             let until = silent_at.map_or(idle_until, |silent_at| silent_at.min(last));
-            let input = (!self.is_over).then(stdin);
-            let [has_input, has_other] = wait_readable([input, other], until);
+            let input = (!self.is_over).then_some((stdin(), PollFlags::IN));
+            let [has_input, has_other] = wait([input, other], until);
             if has_input {
                 self.read();
                 if let Some(line) = self.take_if_ended() {
@@ -170,9 +170,9 @@ pub fn drain(input: Input, until: Instant) {
     if !matches!(input, Input::Socket | Input::Pipe) {
         return;
     }
-    let mut buffer = [0; 16 * 1024];
-    let is_there = || wait_readable([Some(stdin())], Instant::now()) == [true];
-    while is_there() && Instant::now() < until {
+    let mut buffer = [0; 4096];
+    while wait([Some((stdin(), PollFlags::IN))], Instant::now()) == [true] && Instant::now() < until
+    {
         if !matches!(read(stdin(), &mut buffer), Ok(1..) | Err(Errno::INTR)) {
             break;
         }
@@ -200,7 +200,7 @@ fn is_connection(fd: BorrowedFd<'_>) -> bool {
 }
 
 fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8], until: Instant) {
-    while !bytes.is_empty() && wait(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)], until) {
+    while !bytes.is_empty() && wait([Some((fd, PollFlags::OUT))], until) == [true] {
         match write(fd, bytes) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::INTR | Errno::AGAIN) => {}
@@ -209,30 +209,23 @@ fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8], until: Instant) {
     }
 }
 
-/// Waits until one of `fds` is readable or at its end, and says which.
-pub fn wait_readable<const N: usize>(
-    fds: [Option<BorrowedFd<'_>>; N],
+/// Waits with poll(2) until one of `fds` is ready for what is wanted of it, broken or at its end, and
+/// says which are; none when `until` comes first.
+fn wait<const N: usize>(
+    fds: [Option<(BorrowedFd<'_>, PollFlags)>; N],
     until: Instant,
 ) -> [bool; N] {
-    let mut polled: Vec<_> = fds
-        .iter()
-        .flatten()
-        .map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN))
-        .collect();
-    wait(&mut polled, until);
-    let mut polled = polled.iter();
-    fds.map(|fd| fd.is_some() && polled.next().is_some_and(|fd| !fd.revents().is_empty()))
-}
-
-/// poll(2) up to an instant; false if it comes first.
-fn wait(fds: &mut [PollFd<'_>], until: Instant) -> bool {
+    let present = fds.iter().flatten();
+    let mut polled: Vec<_> =
+        present.map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(left).ok();
-        match poll(fds, timeout.as_ref()) {
+        match poll(&mut polled, Timespec::try_from(left).ok().as_ref()) {
             Err(Errno::INTR) => {}
-            Ok(count) => return count > 0,
-            Err(_) => return false,
+            Err(_) => return [false; N],
+            Ok(_) => break,
         }
     }
+    let mut polled = polled.iter();
+    fds.map(|fd| fd.is_some() && polled.next().is_some_and(|fd| !fd.revents().is_empty()))
 }

@@ -4,17 +4,24 @@ to at most 1 MiB.
 */
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use ureq::config::Config;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector, Transport,
+};
 use ureq::{Agent, http::Uri};
 
 use crate::deadline::Deadline;
+use crate::patience::Patience;
 use crate::resolver;
+use crate::stream::Stream;
 use crate::url::Url;
+
+/// The most addresses of a host that are tried; the client has room for no more.
+const ADDRESS_LIMIT: usize = 16;
 
 /// The longest body that is read, in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -75,12 +82,13 @@ impl fmt::Display for HttpError {
     }
 }
 
-/// Asks `url` and reads the whole answer before the deadline.
-pub fn get(url: &Url, deadline: Deadline) -> Result<Answer, HttpError> {
-    exchange(url, deadline).map_err(|error| classify(error, deadline))
+/// Asks `url` and reads the whole answer, as long as `patience` lasts.
+pub fn get(url: &Url, patience: &Patience) -> Result<Answer, HttpError> {
+    exchange(url, patience).map_err(|error| classify(error, patience.deadline()))
 }
 
-fn exchange(url: &Url, deadline: Deadline) -> Result<Answer, ureq::Error> {
+fn exchange(url: &Url, patience: &Patience) -> Result<Answer, ureq::Error> {
+    // None of the client's own time limits: the transport keeps the run's.
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -89,10 +97,9 @@ fn exchange(url: &Url, deadline: Deadline) -> Result<Answer, ureq::Error> {
         .max_idle_connections(0)
         .input_buffer_size(BUFFER_SIZE)
         .output_buffer_size(BUFFER_SIZE)
-        .timeout_global(Some(deadline.remaining()))
         .build();
-    let names = Names { deadline };
-    let agent = Agent::with_parts(config, DefaultConnector::new(), names);
+    let connector = ().chain(Tcp(patience.clone())).chain(RustlsConnector::default());
+    let agent = Agent::with_parts(config, connector, Names(patience.deadline()));
     let response = agent.get(url.uri()).call()?;
     let status = response.status().as_u16();
     let mut body = Vec::new();
@@ -123,11 +130,9 @@ fn classify(error: ureq::Error, deadline: Deadline) -> HttpError {
     }
 }
 
-/// Host names for the HTTP client; it has no thread and no C library behind it.
+/// Host names for the HTTP client, without a thread and without the C library.
 #[derive(Debug)]
-struct Names {
-    deadline: Deadline,
-}
+struct Names(Deadline);
 
 impl Resolver for Names {
     fn resolve(
@@ -138,18 +143,63 @@ impl Resolver for Names {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
         let port = uri.port_u16().unwrap_or(default_port);
+        let found = resolver::addresses(uri.host().unwrap_or_default(), self.0);
         let mut addresses = self.empty();
-        for address in resolver::addresses(uri.host().unwrap_or_default(), self.deadline) {
-            if addresses.len() < 16 {
-                addresses.push((address, port).into());
-            }
+        for address in found.into_iter().take(ADDRESS_LIMIT) {
+            addresses.push((address, port).into());
         }
         if !addresses.is_empty() {
             Ok(addresses)
-        } else if self.deadline.remaining().is_zero() {
+        } else if self.0.remaining().is_zero() {
             Err(ureq::Error::Timeout(ureq::Timeout::Resolve))
         } else {
             Err(ureq::Error::HostNotFound)
         }
+    }
+}
+
+/// Connections for the HTTP client that wait as long as the run's patience lasts.
+#[derive(Debug)]
+struct Tcp(Patience);
+
+impl<In: Transport> Connector<In> for Tcp {
+    type Out = TcpTransport;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        _: Option<In>,
+    ) -> Result<Option<TcpTransport>, ureq::Error> {
+        let stream = Stream::connect(&details.addrs, &self.0)?;
+        let buffers = LazyBuffers::new(BUFFER_SIZE, BUFFER_SIZE);
+        Ok(Some(TcpTransport { stream, buffers }))
+    }
+}
+
+#[derive(Debug)]
+struct TcpTransport {
+    stream: Stream,
+    buffers: LazyBuffers,
+}
+
+impl Transport for TcpTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        Ok(self.stream.write_all(output)?)
+    }
+
+    fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
+        let amount = self.stream.read(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        // A run asks once; no connection is kept for a second request.
+        false
     }
 }

@@ -16,11 +16,13 @@ mod connection;
 mod deadline;
 mod http;
 mod load;
+mod patience;
 mod reply;
 mod request;
 mod resolver;
 mod source;
 mod statistics;
+mod stream;
 mod thresholds;
 mod url;
 mod verdict;
@@ -34,9 +36,10 @@ use std::time::{Duration, Instant};
 use cli::{AgentSend, Command, Options};
 use connection::{Event, Input, Line, RequestLine};
 use deadline::Deadline;
+use patience::Patience;
 use reply::{Reply, State};
 use request::Request;
-use source::{Asking, Evidence};
+use source::{Evidence, Source};
 
 /// How long a request line is waited for on a pipe or a file, where it is there at once or never.
 const PIPE_WAIT: Duration = Duration::from_millis(100);
@@ -105,67 +108,65 @@ fn answer(options: &Options, input: Input, deadline: Deadline) -> Reply {
             (deadline.at(), deadline.at())
         }
     };
-    let first = line.wait(None, idle_until, last);
-    if input != Input::Socket {
-        line.ignore();
-    }
-    let mut request = match understand(first, deadline) {
+    let first = match line.wait(None, idle_until, last) {
+        Event::Line(line) => understand(line),
+        Event::Other | Event::TimeUp => Ok(None),
+    };
+    let mut request = match first {
         Ok(None) if options.agent_send == AgentSend::Required => {
             return Reply::unmeasured(State::Fail, "no request line came");
         }
-        Ok(requested) => Request::of(options.request.clone(), requested),
-        Err(reply) => return reply,
+        Ok(line) => Request::of(options.request.clone(), line),
+        Err(error) => return Reply::not_understood(&error),
     };
+    if input != Input::Socket {
+        line.ignore();
+    }
 
     // Until there is an answer, a line may come that changes the request.
-    let mut asking: Option<Asking> = None;
-    let is_late = loop {
-        let source = request.source(&options.stats_url);
-        if asking.as_ref().map(Asking::source) != source.as_ref() {
-            asking = source.map(|source| Asking::start(source, deadline));
+    let patience = Patience::new(deadline, line);
+    let mut asked: Option<(Source, Evidence)> = None;
+    loop {
+        let source = request.source(options);
+        if asked.as_ref().map(|(source, _)| source) != source.as_ref() {
+            asked = source.map(|source| {
+                patience.end_if(overrules(options.clone(), source.clone()));
+                let evidence = source.ask(&patience);
+                (source, evidence)
+            });
         }
-        let pending = asking.as_ref().and_then(Asking::pending);
-        let is_pending = pending.is_some();
-        let idle_until = if is_pending { deadline.give_up_at() } else { Instant::now() };
-        match line.wait(pending, idle_until, deadline.at()) {
-            Event::Line(line) => match understand(Event::Line(line), deadline) {
-                Ok(requested) => request = Request::of(options.request.clone(), requested),
-                Err(reply) => return reply,
-            },
-            Event::Other => break false,
-            Event::TimeUp => break is_pending,
+        match patience.line().map(understand) {
+            Some(Ok(line)) => request = Request::of(options.request.clone(), line),
+            Some(Err(error)) => return Reply::not_understood(&error),
+            None => break,
         }
-    };
-    let evidence = asking.map(|asking| match is_late {
-        true => Err(format!("{} gave no answer in time", asking.source())),
-        false => asking.evidence(),
-    });
+    }
+    let evidence = asked.map(|(_, evidence)| evidence);
 
     match request {
         Request::Thresholds(thresholds) => {
-            let statistics = evidence.map(|evidence| match evidence? {
-                Evidence::Statistics(statistics) => statistics,
-            });
-            Reply::to_thresholds(&thresholds.judge(options.load, statistics.as_ref()))
+            Reply::to_thresholds(&thresholds.judge(options.load, evidence.as_ref()))
         }
     }
 }
 
-/// The request in what came over the connection, `None` if that holds none; the reply if it cannot
-/// be understood.
-fn understand(event: Event, deadline: Deadline) -> Result<Option<Request>, Reply> {
-    let line = match event {
-        Event::Line(Line::Whole(line)) => line,
-        Event::Line(Line::TooLong) => {
-            return Err(Reply::not_understood("the request line is longer than 1024 bytes"));
+/// Whether a line makes it useless to go on asking `source`.
+fn overrules(options: Options, source: Source) -> impl Fn(&Line) -> bool {
+    move |line| match understand(line.clone()) {
+        Ok(line) => {
+            Request::of(options.request.clone(), line).source(&options).as_ref() != Some(&source)
         }
-        Event::Line(Line::Unended) => {
-            let budget = deadline.budget().as_millis();
-            let why = format!("the request line did not end within {budget} ms");
-            return Err(Reply::not_understood(&why));
+        Err(_) => true,
+    }
+}
+
+/// The request in a line, `None` if it holds none. Fails with a sentence.
+fn understand(line: Line) -> Result<Option<Request>, String> {
+    match line {
+        Line::Whole(line) => {
+            Request::parse(&String::from_utf8_lossy(&line)).map_err(|error| error.to_string())
         }
-        Event::Other | Event::TimeUp => return Ok(None),
-    };
-    Request::parse(&String::from_utf8_lossy(&line))
-        .map_err(|error| Reply::not_understood(&error.to_string()))
+        Line::TooLong => Err("the request line is longer than 1024 bytes".to_owned()),
+        Line::Unended => Err("the request line did not end in time".to_owned()),
+    }
 }

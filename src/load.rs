@@ -19,12 +19,13 @@ pub enum Period {
 /// Both figures are the machine's, in a container too: the process's affinity and its cgroup's quota
 /// play no part, since the load average knows nothing of them.
 ///
-/// Fails with a sentence when `/proc/loadavg` or `/proc/stat` cannot be read or understood.
+/// Fails with a sentence when `/proc/loadavg` cannot be read or understood, or there is neither `/sys` nor `/proc/stat`.
 pub fn percent(period: Period) -> Result<f64, String> {
     let text = fs::read_to_string("/proc/loadavg")
         .map_err(|error| format!("cannot read /proc/loadavg: {error}"))?;
     let load = parse_load_average(&text, period).ok_or("cannot understand /proc/loadavg")?;
-    let processors = online_processors().ok_or("cannot read the processors from /proc/stat")?;
+    let processors =
+        online_processors().ok_or("cannot count the processors in /sys or /proc/stat")?;
     Ok(load / processors as f64 * 100.0)
 }
 
@@ -41,12 +42,28 @@ fn parse_load_average(text: &str, period: Period) -> Option<f64> {
     (load.is_finite() && load >= 0.0).then_some(load)
 }
 
-/// The machine's online processors.
+/// The machine's online processors: as the kernel lists them, or counted by sysinfo in `/proc/stat`
+/// where there is no `/sys`.
+///
+/// sysinfo reads all of `/proc/cpuinfo` too, which takes as long as the rest of the run.
 fn online_processors() -> Option<usize> {
+    let listed = fs::read_to_string("/sys/devices/system/cpu/online");
+    if let Some(count) = listed.ok().and_then(|list| count_listed(&list)) {
+        return Some(count);
+    }
     let mut system = System::new().ok()?;
     system.refresh_cpu_list(CpuRefreshKind::nothing());
-    let count = system.cpus().len();
-    (count > 0).then_some(count)
+    Some(system.cpus().len()).filter(|&count| count > 0)
+}
+
+/// Counts the members of a list like `0-3,6`, the form of the kernel's cpulists(7).
+fn count_listed(list: &str) -> Option<usize> {
+    let count_range = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    };
+    list.trim().split(',').map(count_range).sum()
 }
 
 #[cfg(test)]
@@ -71,7 +88,19 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_a_processor() {
-        assert!(online_processors().is_some_and(|count| count >= 1));
+    fn a_list_of_processors_is_counted() {
+        for (list, count) in [("0\n", 1), ("0-3\n", 4), ("0-3,6,8-9\n", 7)] {
+            assert_eq!(count_listed(list), Some(count), "{list}");
+        }
+        for list in ["", "\n", "a", "3-0", "0-", "0,,1", "0-18446744073709551615"] {
+            assert_eq!(count_listed(list), None, "{list}");
+        }
+    }
+
+    #[test]
+    fn sysinfo_and_the_kernels_list_agree() {
+        let mut system = System::new().unwrap();
+        system.refresh_cpu_list(CpuRefreshKind::nothing());
+        assert_eq!(online_processors(), Some(system.cpus().len()));
     }
 }

@@ -4,9 +4,9 @@ Requests: the same text from the command line and from HAProxy's `agent-send`, p
 
 use std::fmt;
 
+use crate::cli::Options;
 use crate::source::Source;
 use crate::thresholds::Thresholds;
-use crate::url::Url;
 
 /// What the agent is asked to judge.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,13 +56,12 @@ impl Request {
         }
     }
 
-    /// What has to be asked before the request can be judged, if anything; `stats_url` is where the
-    /// statistics page is.
-    pub fn source(&self, stats_url: &Url) -> Option<Source> {
+    /// What has to be asked before the request can be judged, if anything.
+    pub fn source(&self, options: &Options) -> Option<Source> {
         match self {
-            Self::Thresholds(thresholds) => {
-                thresholds.need_statistics().then(|| Source::StatisticsPage(stats_url.clone()))
-            }
+            Self::Thresholds(thresholds) => thresholds
+                .need_statistics()
+                .then(|| Source::StatisticsPage(options.stats_url.clone())),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::deadline::Deadline;
 use crate::http;
+use crate::patience::Patience;
 use crate::url::Url;
 
 /// What a statistics page reports: keys and their values as they were written.
@@ -43,11 +43,11 @@ impl fmt::Display for NotANumber {
 }
 
 impl Statistics {
-    /// Asks the page at `url`. Fails with the rest of a sentence that begins with the page.
-    pub fn fetch(url: &Url, deadline: Deadline) -> Result<Self, String> {
-        let page = http::get(url, deadline).and_then(http::Answer::into_success);
-        let page = page.map_err(|error| error.to_string())?;
-        Self::parse(&page).map_err(|error| error.to_string())
+    /// Asks the page at `url`. Fails with a sentence that names the page and says what was wrong.
+    pub fn fetch(url: &Url, patience: &Patience) -> Result<Self, String> {
+        let page = http::get(url, patience).and_then(http::Answer::into_success);
+        let page = page.map_err(|error| format!("statistics page {url} {error}"))?;
+        Self::parse(&page).map_err(|error| format!("statistics page {url} {error}"))
     }
 
     fn parse(page: &[u8]) -> Result<Self, PageError> {

@@ -6,6 +6,7 @@ A value that reaches its limit takes the server down, and so does one that canno
 
 use crate::load::{self, Period};
 use crate::request::NotUnderstood;
+use crate::source::Evidence;
 use crate::statistics::{NotANumber, Statistics};
 use crate::verdict::{Reading, Verdict};
 
@@ -146,22 +147,18 @@ impl Thresholds {
         self.thresholds.iter().any(|threshold| !threshold.metric.keys().is_empty())
     }
 
-    /// Compares every value with its limit. `statistics` is `None` where no threshold needs it.
-    pub fn judge(
-        &self,
-        period: Period,
-        statistics: Option<&Result<Statistics, String>>,
-    ) -> Verdict {
+    /// Compares every value with its limit. There is `evidence` where a threshold needs it.
+    pub fn judge(&self, period: Period, evidence: Option<&Evidence>) -> Verdict {
         let mut verdict = Verdict::default();
         for Threshold { metric, limit } in &self.thresholds {
             let value = match metric {
                 Metric::Cpu => {
                     load::percent(period).map(Some).map_err(|error| format!("cpu: {error}"))
                 }
-                _ => match statistics {
-                    Some(Ok(statistics)) => sum(statistics, &metric.keys())
+                _ => match evidence {
+                    Some(Evidence::Statistics(Ok(statistics))) => sum(statistics, &metric.keys())
                         .map_err(|error| format!("{}: {error}", metric.name())),
-                    Some(Err(error)) => Err(error.clone()),
+                    Some(Evidence::Statistics(Err(error))) => Err(error.clone()),
                     None => Err("the statistics page was not asked".to_owned()),
                 },
             };
