@@ -57,6 +57,7 @@ pub enum HttpError {
     Status(u16),
     TooLarge,
     Cut,
+    Malformed,
     Other(String),
 }
 
@@ -77,6 +78,7 @@ impl fmt::Display for HttpError {
             Self::Status(status) => write!(f, "answered HTTP {status}"),
             Self::TooLarge => f.write_str("sent more than 1 MiB"),
             Self::Cut => f.write_str("closed the connection within the answer"),
+            Self::Malformed => f.write_str("sent no valid HTTP"),
             Self::Other(reason) => write!(f, "could not be asked: {reason}"),
         }
     }
@@ -126,6 +128,7 @@ fn classify(error: ureq::Error, deadline: Deadline) -> HttpError {
             | io::ErrorKind::BrokenPipe => HttpError::Cut,
             _ => HttpError::Other(error.to_string()),
         },
+        ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => HttpError::Malformed,
         other => HttpError::Other(other.to_string()),
     }
 }

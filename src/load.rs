@@ -33,13 +33,16 @@ pub fn percent(period: Period) -> Result<f64, String> {
 ///
 /// Not left to sysinfo, which takes what it does not understand as a load of 0: as an idle machine.
 fn parse_load_average(text: &str, period: Period) -> Option<f64> {
-    let column = match period {
-        Period::OneMinute => 0,
-        Period::FiveMinutes => 1,
-        Period::FifteenMinutes => 2,
-    };
-    let load: f64 = text.split_ascii_whitespace().nth(column)?.parse().ok()?;
-    (load.is_finite() && load >= 0.0).then_some(load)
+    let mut columns = text.split_ascii_whitespace().map(|column| {
+        let load: f64 = column.parse().ok()?;
+        (load.is_finite() && load >= 0.0).then_some(load)
+    });
+    let [one, five, fifteen] = [columns.next()??, columns.next()??, columns.next()??];
+    Some(match period {
+        Period::OneMinute => one,
+        Period::FiveMinutes => five,
+        Period::FifteenMinutes => fifteen,
+    })
 }
 
 /// The machine's online processors: as the kernel lists them, or counted by sysinfo in `/proc/stat`
@@ -82,7 +85,9 @@ mod tests {
 
     #[test]
     fn what_is_no_load_average_is_no_idle_machine() {
-        for text in ["", "0.52", "0.52 x 2.00", "0.1 nan 0.1", "0.1 -1 0.1", "0.1 inf 0.1"] {
+        for text in
+            ["", "0.52 1/2 3", "1/2 3", "0.52 x 2.00", "0.1 nan 0.1", "0.1 -1 0.1", "0.1 inf 0.1"]
+        {
             assert_eq!(parse_load_average(text, Period::FiveMinutes), None, "{text}");
         }
     }

@@ -165,7 +165,7 @@ mod tests {
         let v4 = IpAddr::from([127, 0, 0, 1]);
         assert_eq!(from_hosts("localhost", hosts), [v4, Ipv6Addr::LOCALHOST.into()]);
         assert_eq!(from_hosts("wcs.LAN", hosts), [IpAddr::from([10, 0, 0, 7])]);
-        assert_eq!(from_hosts("wcs2", hosts), [IpAddr::from([0; 4]); 0]);
+        assert!(from_hosts("wcs2", hosts).is_empty());
     }
 
     #[test]

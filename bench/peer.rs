@@ -1,0 +1,160 @@
+/*!
+The two programs that an agent stands between, for the benchmark: the WCS that it asks for its
+statistics, and the HAProxy that asks the agent.
+
+```text
+bench-peer serve                          prints its address, then answers until it is killed
+bench-peer load ADDRESS SECONDS CLIENTS   connects for SECONDS, then prints what it saw as JSON
+```
+*/
+
+use std::env;
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const USAGE: &str = "usage: bench-peer serve | bench-peer load ADDRESS SECONDS CLIENTS";
+
+/// HAProxy's default `agent-inter`, which is also how long it waits for an agent.
+const AGENT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a client of [`serve`] may be silent: the benchmark must not hang on one that is stuck.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The longest request head and the longest agent reply that is read, in bytes.
+const LIMIT: u64 = 8 * 1024;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match args[..] {
+        ["serve"] => serve(),
+        ["load", address, seconds, clients] => load(address, seconds, clients),
+        _ => Err(USAGE.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench-peer: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves the statistics page on a free loopback port, one connection after the other.
+fn serve() -> Result<(), Box<dyn Error>> {
+    let text = response("text/plain", include_str!("../tests/fixtures/wcs/stat.txt"));
+    let json = response("application/json", include_str!("../tests/fixtures/wcs/stat.json"));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    println!("{}", listener.local_addr()?);
+    loop {
+        // A client that went away is its own affair: the program that it is reports it.
+        let _ = listener.accept().and_then(|(stream, _)| answer(stream, &text, &json));
+    }
+}
+
+/// The whole answer with `body`, made once so that the server adds little to what is measured.
+fn response(content_type: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )
+}
+
+fn answer(mut stream: TcpStream, text: &str, json: &str) -> io::Result<()> {
+    stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
+    // To its end: a connection closed over unread input is reset, and the answer may be lost.
+    let mut head = Vec::new();
+    let mut buffer = [0; LIMIT as usize];
+    while !head.ends_with(b"\r\n\r\n") && head.len() < buffer.len() {
+        match stream.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => head.extend_from_slice(&buffer[..count]),
+        }
+    }
+    let head = String::from_utf8_lossy(&head);
+    let wants_json = head.lines().next().is_some_and(|request| request.contains("format=json"));
+    stream.write_all(if wants_json { json } else { text }.as_bytes())
+}
+
+/// What one client saw.
+#[derive(Default)]
+struct Seen {
+    /// The time from connecting to the end of the reply, of every reply that was right.
+    latencies: Vec<Duration>,
+    failures: usize,
+    /// Why the first failure was one.
+    reason: Option<String>,
+}
+
+/// Connects to an agent as HAProxy does, `clients` at a time, each one check after the other.
+///
+/// A check that is under way when the time is over is still waited for, like any other.
+fn load(address: &str, seconds: &str, clients: &str) -> Result<(), Box<dyn Error>> {
+    let address: SocketAddr = address.parse().map_err(|e| format!("ADDRESS {address}: {e}"))?;
+    let seconds: f64 = seconds.parse().map_err(|e| format!("SECONDS {seconds}: {e}"))?;
+    let clients: usize = clients.parse().map_err(|e| format!("CLIENTS {clients}: {e}"))?;
+    let start = Instant::now();
+    let until = start + Duration::try_from_secs_f64(seconds)?;
+
+    let seen: Vec<Seen> = thread::scope(|scope| {
+        let running: Vec<_> =
+            (0..clients).map(|_| scope.spawn(|| check_until(address, until))).collect();
+        running.into_iter().map(|client| client.join().expect("a client does not panic")).collect()
+    });
+    let elapsed = start.elapsed();
+
+    let failures: usize = seen.iter().map(|client| client.failures).sum();
+    if let Some(reason) = seen.iter().find_map(|client| client.reason.as_ref()) {
+        eprintln!("bench-peer: {failures} failures at {address}, one of them: {reason}");
+    }
+    let mut latencies: Vec<Duration> = seen.into_iter().flat_map(|c| c.latencies).collect();
+    latencies.sort_unstable();
+    let percentile_us = |percent: usize| {
+        let rank = (latencies.len() * percent).div_ceil(100).max(1);
+        latencies.get(rank - 1).map(Duration::as_micros).ok_or("no check succeeded")
+    };
+    println!(
+        "{{\"connections\":{},\"connections_per_second\":{:.1},\"p50_us\":{},\"p99_us\":{},\
+         \"failures\":{failures}}}",
+        latencies.len(),
+        latencies.len() as f64 / elapsed.as_secs_f64(),
+        percentile_us(50)?,
+        percentile_us(99)?,
+    );
+    Ok(())
+}
+
+fn check_until(address: SocketAddr, until: Instant) -> Seen {
+    let mut seen = Seen::default();
+    while Instant::now() < until {
+        let start = Instant::now();
+        match check(address) {
+            Ok(()) => seen.latencies.push(start.elapsed()),
+            Err(reason) => {
+                seen.failures += 1;
+                seen.reason.get_or_insert(reason);
+            }
+        }
+    }
+    seen
+}
+
+/// One agent check: fails unless the whole reply is one line that begins with `up`.
+fn check(address: SocketAddr) -> Result<(), String> {
+    let reply = read_reply(address).map_err(|error| error.to_string())?;
+    let is_line = reply.ends_with('\n') && reply.lines().count() == 1;
+    if is_line && reply.starts_with("up") { Ok(()) } else { Err(format!("reply {reply:?}")) }
+}
+
+fn read_reply(address: SocketAddr) -> io::Result<String> {
+    let stream = TcpStream::connect_timeout(&address, AGENT_TIMEOUT)?;
+    stream.set_read_timeout(Some(AGENT_TIMEOUT))?;
+    let mut reply = String::new();
+    stream.take(LIMIT).read_to_string(&mut reply)?;
+    Ok(reply)
+}

@@ -1,0 +1,347 @@
+/*!
+What the tests share: the agent as a supervisor starts it, and the servers it asks.
+
+Every server listens on a free port of 127.0.0.1, and every process is ended by its id.
+*/
+
+#![allow(dead_code, reason = "each test program uses a part of this")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The program under test.
+pub const AGENT: &str = env!("CARGO_BIN_EXE_haproxy-agent-check");
+
+/// The longest a run may take past its timeout: 50 ms, and room for a noisy machine.
+pub const LATEST: Duration = Duration::from_millis(50 + 250);
+
+/// How long a test waits for what has to happen before it fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A finished run.
+#[derive(Debug)]
+pub struct Outcome {
+    pub stdout: String,
+    pub stderr: String,
+    pub exit_status: Option<i32>,
+    pub took: Duration,
+}
+
+impl Outcome {
+    /// Checks the line and the exit status.
+    #[track_caller]
+    pub fn expect(&self, stdout: &str, exit_status: i32) {
+        assert_eq!(
+            (self.stdout.as_str(), self.exit_status),
+            (stdout, Some(exit_status)),
+            "{self:?}"
+        );
+    }
+
+    /// The description behind the state, if there is one.
+    pub fn description(&self) -> Option<&str> {
+        let line = self.stdout.strip_suffix('\n')?;
+        line.split_once(" # ").map(|(_, description)| description)
+    }
+}
+
+/// Runs a command to its end with nothing on standard input.
+pub fn finish(command: &mut Command) -> Outcome {
+    let start = Instant::now();
+    let output = command.stdin(Stdio::null()).output().expect("the program starts");
+    outcome(output, start)
+}
+
+pub fn outcome(output: std::process::Output, start: Instant) -> Outcome {
+    Outcome {
+        stdout: String::from_utf8(output.stdout).expect("standard output is text"),
+        stderr: String::from_utf8(output.stderr).expect("standard error is text"),
+        exit_status: output.status.code(),
+        took: start.elapsed(),
+    }
+}
+
+/// Runs the agent with nothing on standard input.
+pub fn agent(args: &[&str]) -> Outcome {
+    finish(Command::new(AGENT).args(args))
+}
+
+/// Ends a process by its id when the test does.
+pub struct Process(pub Child);
+
+impl Process {
+    /// Waits for the process to end by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().expect("the process can be waited for") {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "the process goes on");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The agent with a TCP connection on its descriptors 0, 1 and 2, as xinetd starts it, and HAProxy's
+/// end of that connection.
+pub struct Connection {
+    pub peer: TcpStream,
+    pub agent: Process,
+    pub start: Instant,
+}
+
+impl Connection {
+    pub fn open(args: &[&str]) -> Self {
+        Self::open_after(args, b"")
+    }
+
+    /// The same, with bytes that are there before the agent starts.
+    pub fn open_after(args: &[&str], sent: &[u8]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        peer.set_nodelay(true).unwrap();
+        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        peer.write_all(sent).unwrap();
+        // What was sent has arrived when it can be seen at the other end.
+        while !sent.is_empty() && accepted.peek(&mut [0; 1]).unwrap() == 0 {}
+        let accepted = OwnedFd::from(accepted);
+        let start = Instant::now();
+        let agent = Command::new(AGENT)
+            .args(args)
+            .stdin(accepted.try_clone().unwrap())
+            .stdout(accepted.try_clone().unwrap())
+            .stderr(accepted)
+            .spawn()
+            .expect("the agent starts");
+        Self { peer, agent: Process(agent), start }
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.peer.write_all(bytes).unwrap();
+    }
+
+    /// Everything that came over the connection until it was closed in good order: a reset is an
+    /// error here. The exit status goes with it.
+    pub fn finish(mut self) -> Outcome {
+        let mut stdout = String::new();
+        self.peer.read_to_string(&mut stdout).expect("the connection is closed, not reset");
+        let took = self.start.elapsed();
+        let exit_status = self.agent.wait().code();
+        Outcome { stdout, stderr: String::new(), exit_status, took }
+    }
+}
+
+/// Answers each connection with what a function does.
+pub struct Server {
+    pub address: SocketAddr,
+    requests: Arc<Mutex<Vec<String>>>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// Starts a server; `answer` gets the connection when the request's head has been read.
+    pub fn start(answer: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let answer = Arc::new(answer);
+        let server = Self { address, requests: requests.clone(), is_over: is_over.clone() };
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if is_over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (answer, requests) = (answer.clone(), requests.clone());
+                thread::spawn(move || {
+                    let mut stream = stream.unwrap();
+                    let head = read_head(&mut stream);
+                    if !head.is_empty() {
+                        requests.lock().unwrap().push(head);
+                    }
+                    answer(&mut stream);
+                });
+            }
+        });
+        server
+    }
+
+    /// Serves a page that can be changed.
+    pub fn page(page: Arc<Mutex<Vec<u8>>>) -> Self {
+        Self::start(move |stream| {
+            let page = page.lock().unwrap().clone();
+            let _ = stream.write_all(&response("200 OK", &page));
+        })
+    }
+
+    /// Serves a page that stays as it is.
+    pub fn fixed(page: impl Into<Vec<u8>>) -> Self {
+        Self::page(Arc::new(Mutex::new(page.into())))
+    }
+
+    /// The heads of all requests so far.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// The URL of the statistics page on this server.
+    pub fn url(&self) -> String {
+        format!("http://{}/?action=stat", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+        head.push(byte[0]);
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+/// A whole HTTP response.
+pub fn response(status: &str, body: &[u8]) -> Vec<u8> {
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+/// Holds a connection without a word until the other end closes it.
+pub fn hold(stream: &mut TcpStream) {
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
+/// A statistics page in WCS's text format.
+pub fn text_page(values: &[(&str, &str)]) -> Vec<u8> {
+    let lines = values.iter().map(|(key, value)| format!("{key}={value}\n"));
+    format!("-----Stream Stats-----\n{}", lines.collect::<String>()).into_bytes()
+}
+
+/// The same page in WCS's JSON format, with numeric strings as values.
+pub fn json_page(values: &[(&str, &str)]) -> Vec<u8> {
+    let group: serde_json::Map<_, _> =
+        values.iter().map(|(key, value)| (key.to_string(), (*value).into())).collect();
+    serde_json::json!({ "streams_stats": group }).to_string().into_bytes()
+}
+
+/// An address of 127.0.0.1 that nothing listens on.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Waits until something is accepted at `address`.
+pub fn wait_for_listener(address: SocketAddr) {
+    wait_until("something listens", || TcpStream::connect(address).ok());
+}
+
+/// Asks again and again until there is an answer.
+#[track_caller]
+pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Asks a supervisor's service once, as HAProxy does, and reads to the end of the stream.
+pub fn ask(address: SocketAddr, line: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).expect("the supervisor accepts");
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(line).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).expect("the connection is closed, not reset");
+    reply
+}
+
+/// xinetd with the service file that the repository ships, on another port.
+pub struct Xinetd {
+    pub address: SocketAddr,
+    process: Process,
+    folder: tempfile::TempDir,
+}
+
+impl Xinetd {
+    /// Starts it; `limits` are the words behind the statistics page's URL in `server_args`.
+    pub fn start(limits: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = free_address();
+        let shipped = include_str!("../../xinetd/haproxy-agent-check");
+        // nobody may not look into the folder of whoever runs the tests.
+        let program = shared_copy_of_agent(folder.path());
+        let user = match user_name().as_str() {
+            "root" => "nobody".to_owned(),
+            user => user.to_owned(),
+        };
+        let mut service = String::new();
+        for line in shipped.lines() {
+            let line = match line.split_once('=').map(|(key, _)| key.trim()) {
+                Some("port") => {
+                    format!("    port = {}\n    bind = {}", address.port(), address.ip())
+                }
+                Some("server") => format!("    server = {}", program.display()),
+                Some("server_args") => format!("    server_args = {limits}"),
+                Some("user") => format!("    user = {user}"),
+                _ => line.to_owned(),
+            };
+            service += &(line + "\n");
+        }
+        let log = folder.path().join("log");
+        let config = folder.path().join("xinetd.conf");
+        let defaults = format!("defaults\n{{\n    log_type = FILE {}\n}}\n", log.display());
+        std::fs::write(&config, defaults + &service).unwrap();
+        let process = Command::new("/usr/sbin/xinetd")
+            .args(["-dontfork", "-f"])
+            .arg(&config)
+            .arg("-pidfile")
+            .arg(folder.path().join("pid"))
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("xinetd is installed");
+        let process = Process(process);
+        wait_for_listener(address);
+        Self { address, process, folder }
+    }
+}
+
+fn user_name() -> String {
+    let output = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A copy of the agent that any user may run.
+pub fn shared_copy_of_agent(folder: &Path) -> std::path::PathBuf {
+    use std::fs::{Permissions, copy, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+    let program = folder.join("haproxy-agent-check");
+    copy(AGENT, &program).unwrap();
+    set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+    set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    program
+}

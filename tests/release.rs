@@ -1,0 +1,53 @@
+//! The release binary: one small static file that needs nothing but /proc.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Builds the release binary, so that it is never one of yesterday.
+fn release_binary() -> &'static str {
+    let build = Command::new(env!("CARGO")).args(["build", "--release", "--quiet"]).status();
+    assert!(build.unwrap().success());
+    concat!(env!("CARGO_MANIFEST_DIR"), "/target/release/haproxy-agent-check")
+}
+
+#[test]
+fn it_is_stripped_static_and_at_most_4_mb() {
+    let binary = release_binary();
+    assert!(fs::metadata(binary).unwrap().len() <= 4_000_000);
+    let headers = Command::new("readelf").args(["-lS", binary]).output().unwrap();
+    let headers = String::from_utf8(headers.stdout).unwrap();
+    assert!(headers.contains(".text") && headers.contains("LOAD"), "{headers}");
+    for absent in ["INTERP", ".symtab", ".debug_info"] {
+        assert!(!headers.contains(absent), "{absent}");
+    }
+}
+
+/// Runs a copy of the binary as /agent in a root folder that is otherwise empty.
+fn in_empty_root(with_proc: bool, args: &[&str]) -> String {
+    let root = tempfile::tempdir().unwrap();
+    fs::copy(release_binary(), root.path().join("agent")).unwrap();
+    fs::create_dir(root.path().join("proc")).unwrap();
+    let mount = if with_proc { "mount -t proc proc \"$0/proc\" && " } else { "" };
+    let script = format!("{mount}exec chroot \"$0\" /agent \"$@\"");
+    let output = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "--pid", "--fork", "sh", "-c", &script])
+        .arg(Path::new(root.path()))
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn it_answers_in_an_empty_root_with_proc() {
+    assert_eq!(in_empty_root(true, &["cpu", "1000000"]), "up 100%\n");
+    assert_eq!(in_empty_root(true, &["cpu", "0"]), "down\n");
+}
+
+#[test]
+fn without_proc_it_does_not_take_the_machine_for_idle() {
+    let reply = in_empty_root(false, &["--describe", "cpu", "1000000"]);
+    assert!(reply.starts_with("down # cpu: cannot read /proc/loadavg"), "{reply}");
+}

@@ -1,0 +1,210 @@
+//! The reply, the exit status, and what goes to standard error.
+
+mod common;
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::*;
+
+/// Wrong command lines and what the reply has to name.
+const MISUSES: [(&[&str], &str); 22] = [
+    (&["foo"], "'foo'"),
+    (&["cpu", "70", "hsl", "5"], "'hsl'"),
+    (&["cpu", "seventy"], "'seventy'"),
+    (&["cpu", "70,5"], "'70,5'"),
+    (&["CPU", "70"], "'CPU'"),
+    (&["cpu", "-5"], "'-5'"),
+    (&["hls", "5%"], "'5%'"),
+    (&["5"], "'5'"),
+    (&["stat:connections"], "'stat:connections'"),
+    (&["--unknown"], "'--unknown'"),
+    (&["-x"], "'-x'"),
+    (&["--describe=yes"], "--describe"),
+    (&["--timeout"], "--timeout"),
+    (&["--timeout", "0"], "'0'"),
+    (&["--timeout", "soon"], "'soon'"),
+    (&["-t", "-1"], "'-1'"),
+    (&["--load", "7"], "'7'"),
+    (&["--agent-send", "maybe"], "'maybe'"),
+    (&["--stats-url", "nonsense"], "'nonsense'"),
+    (&["--stats-url", "ftp://127.0.0.1/"], "'ftp://127.0.0.1/'"),
+    (&["-u", "http://user:secret@127.0.0.1/", "cpu"], "user information"),
+    (&["-u", "http://127.0.0.1:99999/", "cpu"], "port"),
+];
+
+#[test]
+fn misuse_is_one_fail_line_that_names_the_word_and_the_same_on_standard_error() {
+    for (args, word) in MISUSES {
+        let outcome = agent(args);
+        assert!(outcome.stdout.starts_with("fail # "), "{outcome:?}");
+        assert!(outcome.stdout.contains(word), "{word}: {outcome:?}");
+        assert_eq!(outcome.stdout.lines().count(), 1, "{outcome:?}");
+        assert_eq!(outcome.exit_status, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.starts_with("haproxy-agent-check: "), "{outcome:?}");
+        assert!(outcome.stderr.contains(word), "{word}: {outcome:?}");
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+    }
+}
+
+#[test]
+fn misuse_on_a_connection_is_one_line() {
+    for (args, word) in MISUSES {
+        let outcome = Connection::open(args).finish();
+        assert!(outcome.stdout.starts_with("fail # "), "{outcome:?}");
+        assert!(outcome.stdout.contains(word), "{word}: {outcome:?}");
+        assert_eq!(outcome.stdout.lines().count(), 1, "{outcome:?}");
+        assert_eq!(outcome.exit_status, Some(2), "{outcome:?}");
+    }
+}
+
+#[test]
+fn words_that_are_no_text_are_named_in_printable_characters() {
+    use std::os::unix::ffi::OsStrExt;
+    let word = std::ffi::OsStr::from_bytes(b"h\xffls\n\x1b[31m");
+    let outcome = finish(Command::new(AGENT).arg(word));
+    assert!(outcome.stdout.starts_with("fail # 'h?ls"), "{outcome:?}");
+    for text in [&outcome.stdout, &outcome.stderr] {
+        let line = text.strip_suffix('\n').unwrap();
+        assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{outcome:?}");
+    }
+}
+
+#[test]
+fn standard_error_is_written_where_it_is_another_socket_or_pipe() {
+    use std::os::unix::net::UnixStream;
+    // As under systemd: the connection on 0 and 1, the journal's socket on 2.
+    let (mut peer, connection) = UnixStream::pair().unwrap();
+    let (mut journal, stderr) = UnixStream::pair().unwrap();
+    let mut agent = Command::new(AGENT)
+        .arg("foo")
+        .stdin(OwnedFd::from(connection.try_clone().unwrap()))
+        .stdout(OwnedFd::from(connection))
+        .stderr(OwnedFd::from(stderr))
+        .spawn()
+        .unwrap();
+    let (mut reply, mut log) = (String::new(), String::new());
+    peer.read_to_string(&mut reply).unwrap();
+    journal.read_to_string(&mut log).unwrap();
+    assert_eq!(agent.wait().unwrap().code(), Some(2));
+    assert!(reply.starts_with("fail # 'foo'") && reply.lines().count() == 1, "{reply}");
+    assert!(log.starts_with("haproxy-agent-check: 'foo'"), "{log}");
+}
+
+#[test]
+fn standard_error_is_silent_where_it_is_the_file_of_standard_output() {
+    for redirection in ["2>&1", "2>&1 | cat", ">\"$1\" 2>&1; cat \"$1\""] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let script = format!("{AGENT} foo </dev/null {redirection}");
+        let outcome = finish(Command::new("sh").args(["-c", &script, "sh"]).arg(file.path()));
+        assert_eq!(outcome.stdout.lines().count(), 1, "{outcome:?}");
+        assert_eq!(outcome.stderr, "");
+    }
+}
+
+#[test]
+fn a_terminal_shows_both() {
+    // script(1) gives the command a terminal on all three descriptors.
+    let command = format!("{AGENT} foo");
+    let mut script = Command::new("script");
+    let outcome = finish(script.args(["--quiet", "--return", "--command", &command, "/dev/null"]));
+    assert!(outcome.stdout.contains("fail # 'foo'"), "{outcome:?}");
+    assert!(outcome.stdout.contains("haproxy-agent-check: 'foo'"), "{outcome:?}");
+    assert_eq!(outcome.exit_status, Some(2));
+}
+
+#[test]
+fn an_answer_does_not_depend_on_the_descriptors_being_open() {
+    let sh = |script: &str| finish(Command::new("sh").args(["-c", script, AGENT]));
+    sh("\"$0\" cpu 1000000 <&-").expect("up 100%\n", 0);
+    sh("\"$0\" cpu 1000000 </dev/null 2>&-").expect("up 100%\n", 0);
+    sh("\"$0\" cpu 0 </dev/null >&-").expect("", 1);
+    sh("\"$0\" cpu 0 <&- >&- 2>&-").expect("", 1);
+    sh("\"$0\" cpu 1000000 </dev/null >/dev/full").expect("", 0);
+    sh("\"$0\" foo </dev/null 2>/dev/full").exit_status.expect("it exits");
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_does_not_hold_the_run() {
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let mut filler = writer.try_clone().unwrap();
+    rustix::io::ioctl_fionbio(&filler, true).unwrap();
+    while std::io::Write::write(&mut filler, &[0; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&filler, false).unwrap();
+    let start = Instant::now();
+    let mut agent = Command::new(AGENT);
+    agent.args(["-t", "200", "cpu", "0"]).stdin(Stdio::null()).stdout(OwnedFd::from(writer));
+    assert_eq!(agent.status().unwrap().code(), Some(1));
+    assert!(start.elapsed() < Duration::from_millis(200) + LATEST, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_reader_that_is_gone_does_not_change_the_exit_status() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut agent = Command::new(AGENT);
+    agent.args(["cpu", "1000000"]).stdin(Stdio::null()).stdout(OwnedFd::from(writer));
+    assert_eq!(agent.status().unwrap().code(), Some(0));
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for option in ["--help", "-h"] {
+        let outcome = agent(&["cpu", option]);
+        assert_eq!((outcome.exit_status, outcome.stderr.as_str()), (Some(0), ""));
+        for line in outcome.stdout.lines() {
+            assert!(line.len() <= 80, "{line}");
+        }
+        assert!(outcome.stdout.lines().count() <= 24);
+        assert!(outcome.stdout.contains("--stats-url"));
+    }
+    let version = concat!("haproxy-agent-check ", env!("CARGO_PKG_VERSION"), "\n");
+    agent(&["--version"]).expect(version, 0);
+    agent(&["-V"]).expect(version, 0);
+}
+
+#[test]
+fn readme_and_help_name_the_same_options() {
+    let options = |text: &str| -> std::collections::BTreeSet<String> {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+        words
+            .filter(|word| word.starts_with("--") && !word.ends_with('-'))
+            .map(str::to_owned)
+            .collect()
+    };
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let table = readme.split("## Options").nth(1).and_then(|rest| rest.split("\n## ").next());
+    assert_eq!(options(table.unwrap()), options(&agent(&["--help"]).stdout));
+}
+
+#[test]
+fn a_long_description_is_cut_to_100_bytes() {
+    let word = "x".repeat(500);
+    let outcome = agent(&[&word]);
+    assert_eq!(outcome.description().map(str::len), Some(100), "{outcome:?}");
+    let page: String = (0..100).map(|n| format!("key_number_{n}=1\n")).collect();
+    let server = Server::fixed(page);
+    let request: String = (0..100).map(|n| format!("stat:key_number_{n} 9 ")).collect();
+    let outcome = agent(&["-d", "-u", &server.url(), &request]);
+    let description = outcome.description().unwrap();
+    assert!(description.len() <= 100 && description.len() > 75, "{outcome:?}");
+    assert!(description.ends_with(" 1/9...") || description.ends_with("/9..."), "{outcome:?}");
+}
+
+#[test]
+fn what_the_page_says_cannot_break_the_line() {
+    let server = Server::fixed("evil=1\u{7}\u{1b}[0m\u{202e}\r\nup=100%\n".as_bytes());
+    let outcome = agent(&["-d", "-u", &server.url(), "stat:evil", "5"]);
+    let line = "down # stat:evil: '1??[0m?' is not a number of 0 or more\n";
+    outcome.expect(line, 1);
+}
+
+#[test]
+fn standard_input_may_be_any_file() {
+    let folder = File::open("/").unwrap();
+    let output = Command::new(AGENT).args(["cpu", "1000000"]).stdin(folder).output().unwrap();
+    assert_eq!(output.stdout, b"up 100%\n");
+}

@@ -1,0 +1,366 @@
+//! The request line on standard input: where it is read, when it ends, what it changes.
+
+mod common;
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::*;
+
+const PAGE: [(&str, &str); 2] = [("streams_hls", "10"), ("streams_rtmp_in", "10")];
+
+/// Runs the agent on a pipe or a file.
+fn agent_on(stdin: impl Into<Stdio>, args: &[&str]) -> Outcome {
+    let start = Instant::now();
+    outcome(Command::new(AGENT).args(args).stdin(stdin).output().unwrap(), start)
+}
+
+/// Runs the agent on a pipe that holds these bytes and is then closed.
+fn agent_on_pipe(sent: &[u8], args: &[&str]) -> Outcome {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(sent).unwrap();
+    drop(writer);
+    agent_on(OwnedFd::from(reader), args)
+}
+
+fn agent_on_file(content: &[u8], args: &[&str]) -> Outcome {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content).unwrap();
+    file.rewind().unwrap();
+    agent_on(file, args)
+}
+
+fn agent_on_socket(sent: &[u8], args: &[&str]) -> Outcome {
+    Connection::open_after(args, sent).finish()
+}
+
+/// A server that serves [`PAGE`] when told to, and says when it was asked.
+fn slow_server() -> (Server, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (asked, is_asked) = mpsc::channel();
+    let (answer, may_answer) = mpsc::channel();
+    let (asked, may_answer) = (Mutex::new(asked), Mutex::new(may_answer));
+    let server = Server::start(move |stream| {
+        let _ = asked.lock().unwrap().send(());
+        let _ = may_answer.lock().unwrap().recv();
+        let _ = stream.write_all(&response("200 OK", &text_page(&PAGE)));
+    });
+    (server, is_asked, answer)
+}
+
+#[test]
+fn a_line_is_read_from_a_pipe_a_file_and_a_socket() {
+    type Run = fn(&[u8], &[&str]) -> Outcome;
+    for run in [agent_on_pipe as Run, agent_on_file, agent_on_socket] {
+        for line in ["cpu 0\n", "cpu 0\r\n", "cpu 0", "cpu 0\nignored", "cpu 0\n\n", " cpu\t0 \n"] {
+            run(line.as_bytes(), &["cpu", "1000000"]).expect("down\n", 1);
+            run(line.as_bytes(), &["cpu 1000000", "--agent-send", "required"]).expect("down\n", 1);
+            let ignored = run(line.as_bytes(), &["cpu 1000000", "--agent-send", "ignore"]);
+            ignored.expect("up 100%\n", 0);
+        }
+        for line in ["", "\n", "\r\n", " \t \n", "\ncpu 0\n"] {
+            run(line.as_bytes(), &["cpu", "1000000"]).expect("up 100%\n", 0);
+            let required = run(line.as_bytes(), &["cpu", "--agent-send", "required", "-t", "300"]);
+            required.expect("fail\n", 1);
+        }
+    }
+}
+
+#[test]
+fn a_line_is_not_waited_for_on_a_socket() {
+    let outcome = Connection::open(&["cpu", "1000000", "-t", "5s"]).finish();
+    outcome.expect("up 100%\n", 0);
+    assert!(outcome.took < Duration::from_secs(2), "{outcome:?}");
+}
+
+#[test]
+fn a_required_line_is_waited_for_until_the_timeout() {
+    let args = ["--agent-send", "required", "--describe", "-t", "500"];
+    let outcome = Connection::open(&args).finish();
+    outcome.expect("fail # no request line came\n", 1);
+    assert!(outcome.took >= Duration::from_millis(490), "{outcome:?}");
+    assert!(outcome.took < Duration::from_millis(500) + LATEST, "{outcome:?}");
+
+    let mut connection = Connection::open(&["--agent-send", "required", "-t", "10s"]);
+    thread::sleep(Duration::from_millis(200));
+    connection.send(b"cpu 0\n");
+    let outcome = connection.finish();
+    outcome.expect("down\n", 1);
+    assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
+
+    // The end of the input is the end of the waiting.
+    let connection = Connection::open(&["--agent-send", "required", "-t", "10s"]);
+    connection.peer.shutdown(Shutdown::Write).unwrap();
+    let outcome = connection.finish();
+    outcome.expect("fail\n", 1);
+    assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
+}
+
+#[test]
+fn a_line_without_an_end_ends_after_50_ms_of_silence() {
+    let outcome = Connection::open_after(&["cpu 1000000", "-t", "10s"], b"cpu 0").finish();
+    outcome.expect("down\n", 1);
+    assert!(outcome.took >= Duration::from_millis(45), "{outcome:?}");
+    assert!(outcome.took < Duration::from_secs(2), "{outcome:?}");
+}
+
+#[test]
+fn a_line_comes_in_pieces() {
+    let mut connection = Connection::open_after(&["cpu", "1000000", "-t", "10s"], b"c");
+    for piece in [&b"p"[..], b"u", b" ", b"0", b"\r", b"\n"] {
+        thread::sleep(Duration::from_millis(10));
+        connection.send(piece);
+    }
+    connection.finish().expect("down\n", 1);
+}
+
+#[test]
+fn a_line_that_never_ends_is_fail_at_the_timeout() {
+    let mut connection = Connection::open_after(&["cpu", "-t", "400"], b"cpu");
+    let mut peer = connection.peer.try_clone().unwrap();
+    let drip = thread::spawn(move || {
+        while peer.write_all(b" ").is_ok() {
+            thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let mut line = [0; 200];
+    let count = connection.peer.read(&mut line).unwrap();
+    let took = connection.start.elapsed();
+    assert_eq!(&line[..count], b"fail # the request line did not end in time\n");
+    assert!(took < Duration::from_millis(400) + LATEST, "{took:?}");
+    assert_eq!(connection.agent.wait().code(), Some(2));
+    drip.join().unwrap();
+}
+
+#[test]
+fn a_line_that_comes_while_the_page_is_awaited_is_used() {
+    for (line, reply) in [
+        (&b"hls 10\n"[..], "down\n"),
+        (b"hls 10", "down\n"),
+        (b"publishers 11\r\n", "up 100%\n"),
+        (b"publishers 10\n", "down\n"),
+        (b"\n", "up 100%\n"),
+    ] {
+        let (server, asked, answer) = slow_server();
+        let args = ["-u", &server.url(), "hls", "11", "-t", "10s"];
+        let mut connection = Connection::open(&args);
+        asked.recv().unwrap();
+        connection.send(line);
+        // Nothing tells when the agent has read the line, and it must not matter.
+        thread::sleep(Duration::from_millis(if line.len() % 2 == 0 { 0 } else { 100 }));
+        answer.send(()).unwrap();
+        connection.finish().expect(reply, (reply == "down\n").into());
+        assert_eq!(server.requests().len(), 1, "the page is asked once");
+    }
+}
+
+#[test]
+fn a_line_that_is_not_understood_ends_the_waiting_for_the_page() {
+    let server = Server::start(hold);
+    let mut connection = Connection::open(&["-u", &server.url(), "-t", "10s"]);
+    wait_until("the page is asked", || server.requests().pop());
+    connection.send(b"publisher 5\n");
+    let outcome = connection.finish();
+    assert!(outcome.stdout.starts_with("fail # 'publisher' "), "{outcome:?}");
+    assert_eq!(outcome.exit_status, Some(2));
+    assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
+}
+
+#[test]
+fn a_line_adds_to_the_thresholds_of_the_command_line() {
+    let server = Server::fixed(text_page(&PAGE));
+    let url = server.url();
+    for (args, line, reply) in [
+        ("hls 20", "publishers 20\n", "up 100%\n"),
+        ("hls 20", "publishers 5\n", "down\n"),
+        ("hls 5", "publishers 20\n", "down\n"),
+        ("hls 5", "hls 20\n", "up 100%\n"),
+        ("hls 20", "hls 5\n", "down\n"),
+        ("hls 5", "\n", "down\n"),
+    ] {
+        let outcome = agent_on_socket(line.as_bytes(), &["-u", &url, args]);
+        outcome.expect(reply, (reply == "down\n").into());
+    }
+    // Without a command line's request the line is the whole request.
+    let before = server.requests().len();
+    agent_on_socket(b"cpu 1000000\n", &["-u", &url]).expect("up 100%\n", 0);
+    assert_eq!(server.requests().len(), before);
+    // A key that is not reported is skipped only where no request was made.
+    agent_on_socket(b"band-in\n", &["-u", &url]).expect("down\n", 1);
+}
+
+#[test]
+fn a_line_of_1024_bytes_is_read_and_a_longer_one_is_fail() {
+    type Run = fn(&[u8], &[&str]) -> Outcome;
+    for run in [agent_on_pipe as Run, agent_on_file, agent_on_socket] {
+        for end in ["\n", "\r\n", ""] {
+            let line = |length: usize| format!("{}cpu 0{end}", " ".repeat(length - 5));
+            run(line(1024).as_bytes(), &["cpu 1000000"]).expect("down\n", 1);
+            for length in [1025, 1026, 1027, 2048, 60_000] {
+                let outcome = run(line(length).as_bytes(), &["cpu 1000000"]);
+                outcome.expect("fail # the request line is longer than 1024 bytes\n", 2);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_line_that_is_not_understood_names_the_word() {
+    for (line, word) in [
+        (&b"cpu 70 foo 3\n"[..], "'foo'"),
+        (b"cpu seventy\n", "'seventy'"),
+        (b"hls -1\n", "'-1'"),
+        (b"hls 1e3\n", "'1e3'"),
+        (b"hls inf\n", "'inf'"),
+        (b"hls nan\n", "'nan'"),
+        (b"hls 10%\n", "'10%'"),
+        (b"cpu 10%%\n", "'10%%'"),
+        (b"hls 1.2.3\n", "'1.2.3'"),
+        (b"hls .\n", "'.'"),
+        (b"70\n", "'70'"),
+        (b"stat:x\n", "'stat:x'"),
+        (b"stat:x y\n", "'y'"),
+        (b"stat: 5\n", "'stat:'"),
+        (b"GET / HTTP/1.1\r\n\r\n", "'GET'"),
+        (b"\x16\x03\x01\x02\n", "'????'"),
+        (b"\xff\xfe\n", "'??'"),
+        (b"--describe\n", "'--describe'"),
+    ] {
+        let outcome = agent_on_socket(line, &["cpu", "1000000"]);
+        assert!(outcome.stdout.starts_with(&format!("fail # {word} ")), "{outcome:?}");
+        assert_eq!(outcome.stdout.lines().count(), 1, "{outcome:?}");
+        assert!(outcome.stdout.bytes().all(|b| b == b'\n' || (b' '..=b'~').contains(&b)));
+        assert_eq!(outcome.exit_status, Some(2));
+    }
+    let limit = "9".repeat(400);
+    let outcome = agent_on_socket(format!("hls {limit}\n").as_bytes(), &[]);
+    assert!(outcome.stdout.starts_with("fail # '9999"), "{outcome:?}");
+}
+
+#[test]
+fn a_pipe_that_is_held_open_is_waited_for_100_ms_at_most() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let outcome = agent_on(OwnedFd::from(reader), &["cpu", "1000000", "-t", "10s"]);
+    outcome.expect("up 100%\n", 0);
+    assert!(outcome.took >= Duration::from_millis(95), "{outcome:?}");
+    assert!(outcome.took < Duration::from_secs(2), "{outcome:?}");
+    drop(writer);
+
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"cpu 0").unwrap();
+    agent_on(OwnedFd::from(reader), &["cpu", "1000000"]).expect("down\n", 1);
+    drop(writer);
+
+    // What has come by then is the line, whole or not.
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"cpu 0").unwrap();
+    let drip = thread::spawn(move || {
+        while writer.write_all(b" ").is_ok() {
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let outcome = agent_on(OwnedFd::from(reader), &["cpu", "1000000", "-t", "10s"]);
+    outcome.expect("down\n", 1);
+    assert!(outcome.took < Duration::from_secs(2), "{outcome:?}");
+    drip.join().unwrap();
+}
+
+#[test]
+fn a_late_line_comes_over_a_pipe_in_time() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let late = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(40));
+        writer.write_all(b"cpu 0\n").unwrap();
+        thread::sleep(Duration::from_millis(500));
+    });
+    agent_on(OwnedFd::from(reader), &["cpu", "1000000", "-t", "10s"]).expect("down\n", 1);
+    late.join().unwrap();
+}
+
+#[test]
+fn a_device_is_read_like_a_file() {
+    let zeros = agent_on(File::open("/dev/zero").unwrap(), &["cpu"]);
+    zeros.expect("fail # the request line is longer than 1024 bytes\n", 2);
+    assert!(zeros.took < Duration::from_secs(1), "{zeros:?}");
+    agent_on(File::open("/dev/null").unwrap(), &["cpu 1000000"]).expect("up 100%\n", 0);
+}
+
+#[test]
+fn a_terminal_is_never_read() {
+    for (args, reply, status) in
+        [("cpu 1000000 -t 10s", "up 100%", 0), ("--agent-send required -t 10s", "fail", 1)]
+    {
+        // script(1) gives the agent a terminal and types what comes over the pipe.
+        let command = format!("{AGENT} {args}");
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"cpu 0\n").unwrap();
+        let start = Instant::now();
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
+        let outcome = outcome(script.stdin(OwnedFd::from(reader)).output().unwrap(), start);
+        // The terminal echoes what is typed, sooner or later.
+        let lines: Vec<_> = outcome.stdout.lines().filter(|line| *line != "cpu 0").collect();
+        assert_eq!((lines, outcome.exit_status), (vec![reply], Some(status)), "{outcome:?}");
+        assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
+    }
+}
+
+#[test]
+fn unread_input_does_not_reset_the_connection() {
+    let server = Server::fixed(text_page(&PAGE));
+    let url = server.url();
+    let flood = [b"cpu 1000000\n".as_slice(), &[b'x'; 20_000]].concat();
+    for args in [
+        &["--agent-send", "ignore", "cpu", "1000000"][..],
+        &["--agent-send", "required"],
+        &["cpu", "1000000"],
+        &["-u", &url, "hls", "1000"],
+    ] {
+        for _ in 0..20 {
+            // finish() fails on a reset.
+            agent_on_socket(&flood, args).expect("up 100%\n", 0);
+        }
+    }
+    let outcome = agent_on_socket(&flood, &["--no-such-option"]);
+    assert!(outcome.stdout.starts_with("fail # "), "{outcome:?}");
+    let outcome = agent_on_socket(&[b'x'; 20_000], &["cpu"]);
+    outcome.expect("fail # the request line is longer than 1024 bytes\n", 2);
+}
+
+#[test]
+fn input_that_comes_with_a_hanging_page_does_not_reset_the_connection() {
+    let server = Server::start(hold);
+    let mut connection = Connection::open(&["-u", &server.url(), "-t", "300", "cpu", "hls"]);
+    wait_until("the page is asked", || server.requests().pop());
+    connection.send(b"cpu 70\nmore\n");
+    connection.finish().expect("down\n", 1);
+}
+
+#[test]
+fn who_sends_for_ever_gets_an_answer_in_time() {
+    let mut connection = Connection::open(&["cpu", "1000000", "-t", "500"]);
+    let mut peer = connection.peer.try_clone().unwrap();
+    let sent = Arc::new(Mutex::new(0_u64));
+    let count = sent.clone();
+    let flood = thread::spawn(move || {
+        while peer.write_all(&[b'x'; 4096]).is_ok() {
+            *count.lock().unwrap() += 4096;
+        }
+    });
+    let mut reply = [0; 200];
+    let length = connection.peer.read(&mut reply).unwrap();
+    let took = connection.start.elapsed();
+    let reply = std::str::from_utf8(&reply[..length]).unwrap();
+    let expected = ["up 100%\n", "fail # the request line is longer than 1024 bytes\n"];
+    assert!(expected.contains(&reply), "{reply}");
+    assert!(took < Duration::from_millis(500) + LATEST, "{took:?}");
+    connection.agent.wait();
+    let took = connection.start.elapsed();
+    assert!(took < Duration::from_millis(500) + LATEST, "{took:?}");
+    flood.join().unwrap();
+}

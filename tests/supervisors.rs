@@ -1,0 +1,163 @@
+//! The agent under the programs that start it for each connection.
+
+mod common;
+
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::*;
+
+fn page() -> Server {
+    let keys = ["streams_hls", "streams_rtmp_in", "streams_rtmp_out", "global_bandwidth_in"];
+    let values: Vec<_> = keys.iter().map(|key| (*key, "5")).collect();
+    Server::fixed(text_page(&values))
+}
+
+/// What every supervisor has to give: whole replies to every kind of request line.
+fn check(ask: impl Fn(&[u8]) -> String) {
+    assert_eq!(ask(b""), "up 100% # hls 5/10\n");
+    assert_eq!(ask(b"hls 5\n"), "down # hls 5/5\n");
+    assert_eq!(ask(b"hls 5"), "down # hls 5/5\n");
+    assert_eq!(ask(b"band-in 4\r\nrest"), "down # band-in 5/4 hls 5/10\n");
+    let refused = ask(b"nonsense\n");
+    assert!(refused.starts_with("fail # 'nonsense' "), "{refused}");
+    assert_eq!(refused.lines().count(), 1, "{refused}");
+}
+
+#[test]
+fn xinetd_with_the_shipped_service_file() {
+    let page = page();
+    let xinetd = Xinetd::start(&format!("--describe --stats-url {} hls 10", page.url()));
+    check(|line| ask(xinetd.address, line));
+}
+
+#[test]
+fn the_shipped_limits_are_understood() {
+    let shipped = include_str!("../xinetd/haproxy-agent-check");
+    let args = shipped.lines().find_map(|line| line.trim().strip_prefix("server_args"));
+    let args = args.unwrap().trim().strip_prefix("=").unwrap();
+    let values = ["in", "out"].map(|way| {
+        ["webrtc", "rtmp", "rtsp"].map(|kind| format!("streams_{kind}_{way}=1\n")).concat()
+            + &format!("global_bandwidth_{way}=1\n")
+    });
+    let page = Server::fixed(values.concat() + "streams_hls=1\n");
+    let xinetd = Xinetd::start(&format!("{args} --stats-url {} cpu 1000000", page.url()));
+    let reply = ask(xinetd.address, b"");
+    for name in ["cpu", "publishers 3/100", "subscribers 3/100", "hls 1/100", "band-in 1/100"] {
+        assert!(reply.starts_with("up 100% # ") && reply.contains(name), "{name}: {reply}");
+    }
+}
+
+#[test]
+fn xinetd_is_not_switched_off_by_several_load_balancers() {
+    let page = page();
+    let xinetd = Xinetd::start(&format!("--stats-url {} hls 10", page.url()));
+    let address = xinetd.address;
+    // 400 connections as fast as they go, from 8 load balancers; xinetd's own limit is 50 a second.
+    let balancers = (0..8).map(|_| {
+        thread::spawn(move || {
+            for _ in 0..50 {
+                assert_eq!(ask(address, b""), "up 100%\n");
+            }
+        })
+    });
+    for balancer in balancers.collect::<Vec<_>>() {
+        balancer.join().unwrap();
+    }
+}
+
+#[test]
+fn xinetd_and_a_page_that_hangs() {
+    let page = Server::start(hold);
+    let xinetd = Xinetd::start(&format!("--describe -t 500 --stats-url {} hls 10", page.url()));
+    let start = Instant::now();
+    let reply = ask(xinetd.address, b"");
+    let why = format!("http://{}/ gave no answer within 500 ms", page.address);
+    assert_eq!(reply, format!("down # statistics page {why}\n"));
+    assert!(start.elapsed() < Duration::from_millis(500) + LATEST, "{:?}", start.elapsed());
+}
+
+fn agent_args(page: &Server) -> Vec<String> {
+    ["--describe", "--stats-url", &page.url(), "hls", "10"].map(str::to_owned).to_vec()
+}
+
+fn listening(command: &mut Command, address: SocketAddr) -> Process {
+    let process = Process(command.stdin(Stdio::null()).spawn().expect("it is installed"));
+    wait_for_listener(address);
+    process
+}
+
+#[test]
+fn systemd_socket_activation() {
+    let page = page();
+    let address = free_address();
+    let mut command = Command::new("systemd-socket-activate");
+    command.args(["--accept", "--inetd", "--listen", &address.to_string(), AGENT]);
+    let _systemd = listening(command.args(agent_args(&page)).stderr(Stdio::null()), address);
+    check(|line| ask(address, line));
+}
+
+/// With `nofork`: without it socat stands between the connection and the agent, and gives up what it
+/// has not passed on yet when the agent ends with another exit status than 0.
+#[test]
+fn socat_over_tcp() {
+    let page = page();
+    let address = free_address();
+    let listen = format!("TCP4-LISTEN:{},bind=127.0.0.1,fork,reuseaddr", address.port());
+    let run =
+        format!("EXEC:{AGENT} {}", agent_args(&page).join(" ").replace(':', "\\:")) + ",nofork";
+    let _socat = listening(Command::new("socat").args([listen, run]), address);
+    check(|line| ask(address, line));
+}
+
+#[test]
+fn socat_with_standard_error_on_the_connection() {
+    let address = free_address();
+    let listen = format!("TCP4-LISTEN:{},bind=127.0.0.1,fork,reuseaddr", address.port());
+    let run = format!("EXEC:{AGENT} --no-such-option,nofork,stderr");
+    let _socat = listening(Command::new("socat").args([listen, run]), address);
+    let reply = ask(address, b"");
+    assert!(reply.starts_with("fail # ") && reply.lines().count() == 1, "{reply}");
+}
+
+#[test]
+fn a_unix_socket() {
+    let page = page();
+    check(|line| {
+        use std::io::{Read, Write};
+        let (mut peer, connection) = UnixStream::pair().unwrap();
+        peer.write_all(line).unwrap();
+        let connection = std::os::fd::OwnedFd::from(connection);
+        let mut agent = Command::new(AGENT)
+            .args(agent_args(&page))
+            .stdin(connection.try_clone().unwrap())
+            .stdout(connection.try_clone().unwrap())
+            .stderr(connection)
+            .spawn()
+            .unwrap();
+        let mut reply = String::new();
+        peer.read_to_string(&mut reply).unwrap();
+        agent.wait().unwrap();
+        reply
+    });
+}
+
+#[test]
+fn telnet_as_in_the_readme() {
+    let page = page();
+    let xinetd = Xinetd::start(&format!("--describe --stats-url {} hls 10", page.url()));
+    let mut telnet = Command::new("telnet");
+    telnet.args(["127.0.0.1", &xinetd.address.port().to_string()]);
+    let start = Instant::now();
+    let mut telnet = telnet.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // Like a person who types nothing: the input stays open.
+    let stdin = telnet.stdin.take();
+    let outcome = outcome(telnet.wait_with_output().unwrap(), start);
+    drop(stdin);
+    let transcript = "Trying 127.0.0.1...\nConnected to 127.0.0.1.\n\
+                      Escape character is '^]'.\nup 100% # hls 5/10\n";
+    assert_eq!(outcome.stdout, transcript);
+}

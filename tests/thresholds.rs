@@ -1,0 +1,330 @@
+//! Thresholds against the values of a statistics page and of the machine.
+
+mod common;
+
+use std::io::Write;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use common::*;
+
+/// Each metric of the page with the keys it is the sum of.
+const ROWS: [(&str, &[&str]); 6] = [
+    ("publishers", &["streams_webrtc_in", "streams_rtmp_in", "streams_rtsp_in"]),
+    ("subscribers", &["streams_webrtc_out", "streams_rtmp_out", "streams_rtsp_out"]),
+    ("hls", &["streams_hls"]),
+    ("band-in", &["global_bandwidth_in"]),
+    ("band-out", &["global_bandwidth_out"]),
+    ("stat:ports_media_busy", &["ports_media_busy"]),
+];
+
+/// A page on which the sum of `keys` is `total`.
+fn values_with_sum<'a>(keys: &[&'a str], total: &'a str) -> Vec<(&'a str, &'a str)> {
+    let (first, rest) = keys.split_first().unwrap();
+    let rest = rest.iter().map(|key| (*key, "0"));
+    let others = [("streams_viewers", "test/0"), ("connections", "999")];
+    [(*first, total)].into_iter().chain(rest).chain(others).collect()
+}
+
+#[test]
+fn each_metric_is_down_from_its_limit_on_in_both_formats() {
+    for (name, keys) in ROWS {
+        for page in [text_page, json_page] {
+            for (value, line, status) in
+                [("41", "up 100%\n", 0), ("42", "down\n", 1), ("43", "down\n", 1)]
+            {
+                let server = Server::fixed(page(&values_with_sum(keys, value)));
+                agent(&["-u", &server.url(), name, "42"]).expect(line, status);
+                assert_eq!(server.requests().len(), 1, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_metric_has_its_default_limit() {
+    for (name, keys) in &ROWS[..5] {
+        for (value, line, status) in [("99", "up 100%\n", 0), ("100", "down\n", 1)] {
+            let server = Server::fixed(text_page(&values_with_sum(keys, value)));
+            agent(&["-u", &server.url(), name]).expect(line, status);
+        }
+    }
+}
+
+#[test]
+fn a_sum_adds_all_its_keys_and_passes_over_those_that_are_missing() {
+    for (name, keys) in &ROWS[..2] {
+        let all: Vec<_> = keys.iter().map(|key| (*key, "2")).collect();
+        let server = Server::fixed(text_page(&all));
+        agent(&["-u", &server.url(), name, "6"]).expect("down\n", 1);
+        agent(&["-u", &server.url(), name, "6.5"]).expect("up 100%\n", 0);
+        for key in *keys {
+            let server = Server::fixed(json_page(&[(key, "2")]));
+            agent(&["-u", &server.url(), name, "2"]).expect("down\n", 1);
+            agent(&["-u", &server.url(), name, "2.01"]).expect("up 100%\n", 0);
+        }
+    }
+}
+
+#[test]
+fn json_values_may_be_numbers_in_groups_of_any_name() {
+    let page = r#"{"stream": {"streams_hls": 7}, "x": {"y": {"global_bandwidth_in": 80.5}}}"#;
+    let server = Server::fixed(page);
+    let url = server.url();
+    agent(&["-u", &url, "hls", "8", "band-in", "80.6"]).expect("up 100%\n", 0);
+    agent(&["-u", &url, "hls", "7", "band-in", "80.6"]).expect("down\n", 1);
+    agent(&["-u", &url, "hls", "8", "band-in", "80.5"]).expect("down\n", 1);
+}
+
+/// Runs the agent on a machine whose load averages are these.
+fn agent_under_load(loads: &str, args: &[&str]) -> Outcome {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("loadavg");
+    std::fs::write(&file, format!("{loads} 1/100 1234\n")).unwrap();
+    let script = "mount --bind \"$1\" /proc/loadavg && shift && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]);
+    finish(command.arg(&file).arg(AGENT).args(args))
+}
+
+#[test]
+fn cpu_is_the_chosen_load_average_over_the_online_processors() {
+    let online = Command::new("getconf").arg("_NPROCESSORS_ONLN").output().unwrap();
+    let online: f64 = String::from_utf8(online.stdout).unwrap().trim().parse().unwrap();
+    // 10, 50 and 200 percent.
+    let loads = format!("{:.2} {:.2} {:.2}", online * 0.1, online * 0.5, online * 2.0);
+    for (args, line, status) in [
+        (&["cpu", "49"][..], "down\n", 1),
+        (&["cpu", "50"], "down\n", 1),
+        (&["cpu", "50%"], "down\n", 1),
+        (&["cpu", "51"], "up 100%\n", 0),
+        (&["cpu"], "up 100%\n", 0),
+        (&["--load", "5", "cpu", "50"], "down\n", 1),
+        (&["--load", "1", "cpu", "10.1"], "up 100%\n", 0),
+        (&["--load", "1", "cpu", "10"], "down\n", 1),
+        (&["--load", "15", "cpu", "200"], "down\n", 1),
+        (&["--load=15", "cpu", "200.1%"], "up 100%\n", 0),
+    ] {
+        agent_under_load(&loads, args).expect(line, status);
+    }
+}
+
+#[test]
+fn cpu_does_not_depend_on_the_affinity_of_the_process() {
+    let args = ["-c", "0", AGENT, "--describe", "cpu", "1000000"];
+    let pinned = finish(Command::new("taskset").args(args));
+    let free = agent(&["--describe", "cpu", "1000000"]);
+    // The load average may change between the two runs; a factor of the processors it may not.
+    let percent = |outcome: &Outcome| -> f64 {
+        let value = outcome.stdout.strip_prefix("up 100% # cpu ").unwrap();
+        value.strip_suffix("/1000000\n").unwrap().parse().unwrap()
+    };
+    assert!((percent(&pinned) - percent(&free)).abs() < 20.0, "{pinned:?} {free:?}");
+}
+
+#[test]
+fn a_load_average_that_cannot_be_understood_is_down() {
+    for loads in ["", "x x x", "0.00 nan 0.00", "0.00"] {
+        let outcome = agent_under_load(loads, &["--describe", "cpu"]);
+        outcome.expect("down # cpu: cannot understand /proc/loadavg\n", 1);
+    }
+}
+
+#[test]
+fn cpu_alone_contacts_nothing() {
+    let server = Server::fixed("");
+    agent(&["-u", &server.url(), "cpu", "1000000"]).expect("up 100%\n", 0);
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn without_a_request_keys_that_are_not_reported_are_skipped() {
+    let server = Server::fixed(text_page(&[("streams_hls", "99"), ("connections", "1")]));
+    let outcome = agent_under_load("0.00 0.00 0.00", &["-u", &server.url()]);
+    outcome.expect("up 100%\n", 0);
+    let server = Server::fixed(text_page(&[("streams_hls", "100")]));
+    agent_under_load("0.00 0.00 0.00", &["-u", &server.url()]).expect("down\n", 1);
+    let server = Server::fixed(text_page(&[("streams_hls", "99")]));
+    let url = server.url();
+    agent_under_load("1000000 1000000 1000000", &["-u", &url]).expect("down\n", 1);
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn without_a_request_the_fixtures_are_up() {
+    for page in ["stat.txt", "stat.json"] {
+        let page = std::fs::read(format!("tests/fixtures/wcs/{page}")).unwrap();
+        let server = Server::fixed(page);
+        agent_under_load("0.00 0.00 0.00", &["-u", &server.url()]).expect("up 100%\n", 0);
+    }
+}
+
+#[test]
+fn a_named_key_that_is_not_reported_is_down_and_says_what_to_change() {
+    let server = Server::fixed(text_page(&[("connections", "1")]));
+    for (name, _) in ROWS {
+        agent(&["-u", &server.url(), name, "1000"]).expect("down\n", 1);
+    }
+    let describe = |name| agent(&["-d", "-u", &server.url(), name, "1000"]).stdout;
+    assert_eq!(
+        describe("band-in"),
+        "down # band-in: no global_bandwidth_in; \
+         set global_bandwidth_check_enabled=true in flashphoner.properties\n"
+    );
+    assert_eq!(describe("stat:abc"), "down # stat:abc: no abc on the statistics page\n");
+    assert!(describe("publishers").contains("streams_webrtc_in"));
+}
+
+#[test]
+fn a_value_that_is_no_number_is_down_only_where_it_is_asked_for() {
+    let page = [("streams_viewers", "test/0"), ("streams_hls", "1"), ("x", "-1"), ("y", "NaN")];
+    for format in [text_page, json_page] {
+        let server = Server::fixed(format(&page));
+        agent(&["-u", &server.url(), "hls", "2"]).expect("up 100%\n", 0);
+        for key in ["stat:streams_viewers", "stat:x", "stat:y"] {
+            agent(&["-u", &server.url(), key, "1000"]).expect("down\n", 1);
+        }
+        let outcome = agent(&["-d", "-u", &server.url(), "stat:streams_viewers", "5"]);
+        let why = "stat:streams_viewers: 'test/0' is not a number of 0 or more";
+        assert_eq!(outcome.description(), Some(why));
+    }
+}
+
+#[test]
+fn the_later_of_two_limits_counts() {
+    let server = Server::fixed(text_page(&[("streams_hls", "10")]));
+    let url = server.url();
+    agent(&["-u", &url, "hls", "5", "hls", "20"]).expect("up 100%\n", 0);
+    agent(&["-u", &url, "hls", "20", "hls", "5"]).expect("down\n", 1);
+    agent(&["-u", &url, "hls 20 hls 5"]).expect("down\n", 1);
+}
+
+#[test]
+fn a_limit_of_zero_is_always_reached() {
+    let server = Server::fixed(text_page(&[("streams_hls", "0")]));
+    agent(&["-u", &server.url(), "hls", "0"]).expect("down\n", 1);
+    agent(&["cpu", "0"]).expect("down\n", 1);
+}
+
+/// What a server can do wrong, and what the description has to say of it.
+#[test]
+fn a_page_that_cannot_be_had_is_down_in_time_and_says_why() {
+    type Answer = fn(&mut std::net::TcpStream);
+    let drip = |stream: &mut std::net::TcpStream| {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+        for byte in head.iter().cycle() {
+            if stream.write_all(&[*byte]).is_err() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    };
+    let flood = |stream: &mut std::net::TcpStream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        while stream.write_all(&[b'x'; 65536]).is_ok() {}
+    };
+    let interim = |stream: &mut std::net::TcpStream| {
+        while stream.write_all(b"HTTP/1.1 102 Processing\r\n\r\n").is_ok() {}
+    };
+    let headers = |stream: &mut std::net::TcpStream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+        while stream.write_all(b"X-Long: yes\r\n").is_ok() {}
+    };
+    let cut = |stream: &mut std::net::TcpStream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nstreams_hls=1\n");
+    };
+    let large = |stream: &mut std::net::TcpStream| {
+        let page = [b"streams_hls=1\n".repeat(100), vec![b'\n'; 1 << 20]].concat();
+        let _ = stream.write_all(&response("200 OK", &page));
+    };
+    let answer = |status: &'static str, body: &'static [u8]| {
+        move |stream: &mut std::net::TcpStream| {
+            let _ = stream.write_all(&response(status, body));
+        }
+    };
+    let redirect = |stream: &mut std::net::TcpStream| {
+        let _ = stream.write_all(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n");
+    };
+    let late = "gave no answer within 400 ms";
+    let faults: Vec<(Server, &str)> = vec![
+        (Server::start(hold as Answer), late),
+        (Server::start(drip as Answer), late),
+        (Server::start(interim as Answer), late),
+        (Server::start(headers as Answer), "sent no valid HTTP"),
+        (Server::start(flood as Answer), "sent more than 1 MiB"),
+        (Server::start(large as Answer), "sent more than 1 MiB"),
+        (Server::start(cut as Answer), "closed the connection within the answer"),
+        (Server::start(|_: &mut _| {}), "closed the connection within the answer"),
+        (Server::start(redirect as Answer), "answered HTTP 302; redirects are not followed"),
+        (Server::start(answer("503 Busy", b"streams_hls=1\n")), "answered HTTP 503"),
+        (Server::start(answer("404 Not Found", b"")), "answered HTTP 404"),
+        (Server::start(answer("200 OK", b"<html lang=\"en\">")), "holds no statistics"),
+        (Server::start(answer("200 OK", b"")), "holds no statistics"),
+        (Server::start(answer("200 OK", b"{\"a\": {\"streams_hls\": 1}")), "holds no valid JSON"),
+    ];
+    for (server, why) in faults {
+        let args = ["-d", "-t", "400", "-u", &server.url(), "hls", "1000"];
+        let outcome = agent(&args);
+        let expected = format!("down # statistics page http://{}/ {why}", server.address);
+        assert!(outcome.stdout.starts_with(&expected), "{why}: {outcome:?}");
+        assert!(outcome.stdout.ends_with('\n') && outcome.stdout.len() <= 108, "{outcome:?}");
+        assert_eq!(outcome.exit_status, Some(1));
+        assert!(outcome.took < Duration::from_millis(400) + LATEST, "{why}: {outcome:?}");
+        agent(&["-t", "400", "-u", &server.url()]).expect("down\n", 1);
+    }
+}
+
+#[test]
+fn a_page_of_exactly_one_mebibyte_is_read() {
+    let mut page = text_page(&[("streams_hls", "1")]);
+    page.resize((1 << 20) - 16, b'\n');
+    page.extend(b"streams_late=12\n");
+    assert_eq!(page.len(), 1 << 20);
+    let server = Server::fixed(page);
+    agent(&["-u", &server.url(), "hls", "2", "stat:streams_late", "12"]).expect("down\n", 1);
+    agent(&["-u", &server.url(), "hls", "2", "stat:streams_late", "13"]).expect("up 100%\n", 0);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_down() {
+    let address = free_address();
+    let url = format!("http://{address}/?action=stat");
+    let why = format!("down # statistics page http://{address}/ refused the connection\n");
+    agent(&["-d", "-u", &url, "hls"]).expect(&why, 1);
+    let why = "down # statistics page http://wcs.invalid/ has a host name that does not resolve\n";
+    agent(&["-d", "-u", "http://wcs.invalid/", "hls"]).expect(why, 1);
+    agent(&["-u", "http://wcs.invalid/"]).expect("down\n", 1);
+}
+
+#[test]
+fn a_host_name_is_resolved() {
+    let server = Server::fixed(text_page(&[("streams_hls", "1")]));
+    let url = format!("http://localhost:{}/", server.address.port());
+    agent(&["-u", &url, "hls", "2"]).expect("up 100%\n", 0);
+    let request = server.requests().pop().unwrap().to_ascii_lowercase();
+    assert!(request.contains(&format!("host: localhost:{}\r\n", server.address.port())));
+}
+
+#[test]
+fn the_environment_names_no_proxy() {
+    let server = Server::fixed(text_page(&[("streams_hls", "1")]));
+    let proxy = format!("http://{}/", free_address());
+    let mut command = Command::new(AGENT);
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "https_proxy"] {
+        command.env(name, &proxy);
+    }
+    finish(command.args(["-u", &server.url(), "hls", "2"])).expect("up 100%\n", 0);
+}
+
+#[test]
+fn the_tightest_values_are_described_first() {
+    let page = [("streams_hls", "3"), ("global_bandwidth_in", "40.25"), ("streams_rtmp_in", "0")];
+    let server = Server::fixed(text_page(&page));
+    let args = ["-d", "-u", &server.url(), "publishers", "9", "hls", "30", "band-in", "50"];
+    agent(&args).expect("up 100% # band-in 40.2/50 hls 3/30 publishers 0/9\n", 0);
+    let args = ["-d", "-u", &server.url(), "publishers", "9", "hls", "3", "band-in", "50"];
+    agent(&args).expect("down # hls 3/3 band-in 40.2/50 publishers 0/9\n", 1);
+    let args = ["-d", "-u", &server.url(), "hls", "3", "stat:gone", "9", "band-in", "50"];
+    agent(&args).expect("down # hls 3/3; stat:gone: no gone on the statistics page\n", 1);
+}
