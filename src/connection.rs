@@ -80,6 +80,11 @@ impl RequestLine {
         Self { input, bytes: Vec::new(), last_byte: None, is_over: input == Input::Terminal }
     }
 
+    /// What the line comes over.
+    pub fn input(&self) -> Input {
+        self.input
+    }
+
     /// Makes sure that nothing is read as a request from now on.
     pub fn ignore(&mut self) {
         self.is_over = true;

@@ -1,12 +1,12 @@
 /*!
 One run of `haproxy-agent-check`: one connection, one request, one line.
 
-Data flows one way: words and line ([`cli`], [`connection`]) -> request ([`request`]) -> measurements
-([`source`], [`load`]) -> verdict ([`verdict`]) -> reply ([`reply`]) -> bytes and exit status. The
-descriptors, the clock and the network are touched at the ends only.
+Data flows one way: words and line (`cli`, `connection`) -> request (`request`) -> measurements
+(`source`, `load`) -> verdict (`verdict`) -> reply (`reply`) -> bytes and exit status. The descriptors,
+the clock and the network are touched at the ends only, and whatever waits waits in `patience`.
 
-A check is a file: what it asks, how it reads the answer, how it judges. See [`thresholds`] and, for
-where its values come from, [`statistics`] and [`load`].
+A check is a file: how it reads its words, how it judges. See `thresholds` and, for where its values
+come from, `statistics` and `load`.
 */
 
 #![forbid(unsafe_code)]
@@ -27,9 +27,8 @@ mod thresholds;
 mod url;
 mod verdict;
 
-use std::any::Any;
 use std::env;
-use std::panic;
+use std::panic::{self, UnwindSafe};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -60,9 +59,7 @@ pub fn run() -> ExitCode {
         }
         Ok(Command::Run(options)) => {
             let deadline = Deadline::new(start, options.timeout);
-            let reply = panic::catch_unwind(|| answer(&options, input, deadline));
-            let reply = reply
-                .unwrap_or_else(|panic| Reply::unmeasured(State::Fail, &internal_error(&*panic)));
+            let reply = guarded(|| answer(&options, input, deadline));
             let reply = if options.describe { reply } else { reply.brief() };
             (reply, deadline)
         }
@@ -84,44 +81,27 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The sentence for a panic, which is a mistake in this program.
-fn internal_error(panic: &(dyn Any + Send)) -> String {
-    let message = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("internal error, please report it: {}", message.unwrap_or("no message"))
+/// The reply that `answer` makes. A panic is a mistake in this program, and a reply all the same.
+fn guarded(answer: impl FnOnce() -> Reply + UnwindSafe) -> Reply {
+    panic::catch_unwind(answer).unwrap_or_else(|panic| {
+        let message = match panic.downcast_ref::<String>() {
+            Some(message) => message.as_str(),
+            None => panic.downcast_ref::<&str>().copied().unwrap_or("no message"),
+        };
+        Reply::unmeasured(State::Fail, &format!("internal error, please report it: {message}"))
+    })
 }
 
 /// Works out the request, asks what it needs, and judges.
 fn answer(options: &Options, input: Input, deadline: Deadline) -> Reply {
     let mut line = RequestLine::new(input);
-    let (idle_until, last) = match (options.agent_send, input) {
-        (AgentSend::Required, _) => (deadline.at(), deadline.at()),
-        (AgentSend::Optional, Input::Pipe | Input::File) => {
-            let until = deadline.at().min(Instant::now() + PIPE_WAIT);
-            (until, until)
-        }
-        (AgentSend::Optional, _) => (Instant::now(), deadline.at()),
-        (AgentSend::Ignore, _) => {
-            line.ignore();
-            (deadline.at(), deadline.at())
-        }
-    };
-    let first = match line.wait(None, idle_until, last) {
-        Event::Line(line) => understand(line),
-        Event::Other | Event::TimeUp => Ok(None),
-    };
-    let mut request = match first {
+    let mut request = match first_line(options.agent_send, &mut line, deadline) {
         Ok(None) if options.agent_send == AgentSend::Required => {
             return Reply::unmeasured(State::Fail, "no request line came");
         }
         Ok(line) => Request::of(options.request.clone(), line),
         Err(error) => return Reply::not_understood(&error),
     };
-    if input != Input::Socket {
-        line.ignore();
-    }
 
     // Until there is an answer, a line may come that changes the request.
     let patience = Patience::new(deadline, line);
@@ -150,6 +130,35 @@ fn answer(options: &Options, input: Input, deadline: Deadline) -> Reply {
     }
 }
 
+/// The request in the line that is there, or comes while nothing but it can be waited for.
+fn first_line(
+    mode: AgentSend,
+    line: &mut RequestLine,
+    deadline: Deadline,
+) -> Result<Option<Request>, String> {
+    let (idle_until, last) = match (mode, line.input()) {
+        (AgentSend::Ignore, _) => {
+            line.ignore();
+            return Ok(None);
+        }
+        (AgentSend::Required, _) => (deadline.at(), deadline.at()),
+        (AgentSend::Optional, Input::Pipe | Input::File) => {
+            let until = deadline.at().min(Instant::now() + PIPE_WAIT);
+            (until, until)
+        }
+        (AgentSend::Optional, Input::Socket | Input::Terminal) => (Instant::now(), deadline.at()),
+    };
+    let event = line.wait(None, idle_until, last);
+    if line.input() != Input::Socket {
+        // It has had its time; only a connection is listened to any longer.
+        line.ignore();
+    }
+    match event {
+        Event::Line(line) => understand(line),
+        Event::Other | Event::TimeUp => Ok(None),
+    }
+}
+
 /// Whether a line makes it useless to go on asking `source`.
 fn overrules(options: Options, source: Source) -> impl Fn(&Line) -> bool {
     move |line| match understand(line.clone()) {
@@ -168,5 +177,23 @@ fn understand(line: Line) -> Result<Option<Request>, String> {
         }
         Line::TooLong => Err("the request line is longer than 1024 bytes".to_owned()),
         Line::Unended => Err("the request line did not end in time".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_reply() {
+        for (panic, message) in [
+            (guarded(|| panic!("at {}", 7)), "at 7"),
+            (guarded(|| panic!("here")), "here"),
+            (guarded(|| panic::panic_any(7)), "no message"),
+        ] {
+            let line = format!("fail # internal error, please report it: {message}\n");
+            assert_eq!(panic.to_string(), line);
+            assert_eq!(panic.exit_status(), 1);
+        }
     }
 }
