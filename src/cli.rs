@@ -106,8 +106,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String
         }
     }
     let request = Request::parse(&words.join(" ")).map_err(|error| error.to_string())?;
-    let stats_url =
-        Url::parse(&stats_url).map_err(|error| format!("--stats-url: '{stats_url}' {error}"))?;
+    // Without its query and user information, which are nobody's business.
+    let stats_url = Url::parse(&stats_url).map_err(|error| match stats_url.split('?').next() {
+        Some(shown) if !shown.contains('@') => format!("--stats-url: '{shown}' {error}"),
+        _ => format!("--stats-url {error}"),
+    })?;
     Ok(Command::Run(Options { stats_url, timeout, load, describe, agent_send, request }))
 }
 

@@ -6,17 +6,21 @@ No descriptor is made non-blocking, since that would also change it for whoever 
 every read and write waits for its turn with poll(2), up to an instant.
 */
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IoSliceMut, IsTerminal};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
-use rustix::io::{Errno, read, write};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, read, write};
+use rustix::net::{RecvFlags, recv};
 use rustix::stdio::{stderr, stdin, stdout};
 
 /// The longest request line, in bytes, without its line end.
 const LINE_LIMIT: usize = 1024;
+
+/// As much as a pipe takes at once when it takes anything; pipe(7).
+const PIPE_BUF: usize = 4096;
 
 /// How long after its last byte a line without a line end has ended: HAProxy sends its `agent-send`
 /// string in one piece and as it is, and `\n` is often forgotten in it.
@@ -136,7 +140,7 @@ impl RequestLine {
         // Room for a line end, so that the longest line is seen whole.
         let mut buffer = [0; LINE_LIMIT + 2];
         let room = buffer.len() - self.bytes.len();
-        match read(stdin(), &mut buffer[..room]) {
+        match read_now(self.input, &mut buffer[..room]) {
             Err(Errno::INTR | Errno::AGAIN) => {}
             // A connection that was reset has ended too.
             Ok(0) | Err(_) => self.is_over = true,
@@ -178,9 +182,26 @@ pub fn drain(input: Input, until: Instant) {
     let mut buffer = [0; 4096];
     while wait([Some((stdin(), PollFlags::IN))], Instant::now()) == [true] && Instant::now() < until
     {
-        if !matches!(read(stdin(), &mut buffer), Ok(1..) | Err(Errno::INTR)) {
+        if !matches!(read_now(input, &mut buffer), Ok(1..) | Err(Errno::INTR)) {
             break;
         }
+    }
+}
+
+/// Reads from descriptor 0 what is there, without waiting: poll(2) has said that something is, but who
+/// shares the descriptor may have taken it since.
+fn read_now(input: Input, buffer: &mut [u8]) -> Result<usize, Errno> {
+    match input {
+        Input::Socket => recv(stdin(), buffer, RecvFlags::DONTWAIT).map(|(count, _)| count),
+        Input::Pipe => {
+            let mut buffers = [IoSliceMut::new(buffer)];
+            match preadv2(stdin(), &mut buffers, u64::MAX, ReadWriteFlags::NOWAIT) {
+                // An old kernel.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => read(stdin(), buffer),
+                result => result,
+            }
+        }
+        Input::File | Input::Terminal => read(stdin(), buffer),
     }
 }
 
@@ -206,7 +227,9 @@ fn is_connection(fd: BorrowedFd<'_>) -> bool {
 
 fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8], until: Instant) {
     while !bytes.is_empty() && wait([Some((fd, PollFlags::OUT))], until) == [true] {
-        match write(fd, bytes) {
+        // More could block, though poll(2) has said that there is room.
+        let piece = bytes.get(..PIPE_BUF).unwrap_or(bytes);
+        match write(fd, piece) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::INTR | Errno::AGAIN) => {}
             Err(_) => return,

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
+use rustls::CertificateError;
 use ureq::config::Config;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
@@ -26,9 +27,9 @@ const ADDRESS_LIMIT: usize = 16;
 /// The longest body that is read, in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// Buffers for the small requests and answers of this program; the client's own are 128 KiB each,
-/// which costs a short run more than the whole exchange.
-const BUFFER_SIZE: usize = 8 * 1024;
+/// Buffers for the small requests and answers of this program, and so the longest header; the
+/// client's own are 128 KiB each, which costs a short run more than the whole exchange.
+const BUFFER_SIZE: usize = 16 * 1024;
 
 /// What a server answered.
 #[derive(Debug)]
@@ -58,6 +59,9 @@ pub enum HttpError {
     TooLarge,
     Cut,
     Malformed,
+    LongHeader,
+    Certificate(String),
+    NotTls,
     Other(String),
 }
 
@@ -72,13 +76,16 @@ impl fmt::Display for HttpError {
             Self::NameTimeout(budget) => {
                 write!(f, "has a host name that did not resolve within {} ms", budget.as_millis())
             }
-            Self::Status(status @ 300..=399) => {
+            Self::Status(status @ (300..=303 | 307 | 308)) => {
                 write!(f, "answered HTTP {status}; redirects are not followed")
             }
             Self::Status(status) => write!(f, "answered HTTP {status}"),
             Self::TooLarge => f.write_str("sent more than 1 MiB"),
             Self::Cut => f.write_str("closed the connection within the answer"),
             Self::Malformed => f.write_str("sent no valid HTTP"),
+            Self::LongHeader => f.write_str("sent too long a header"),
+            Self::Certificate(reason) => write!(f, "has no valid certificate: {reason}"),
+            Self::NotTls => f.write_str("speaks no TLS"),
             Self::Other(reason) => write!(f, "could not be asked: {reason}"),
         }
     }
@@ -101,7 +108,7 @@ fn exchange(url: &Url, patience: &Patience) -> Result<Answer, ureq::Error> {
         .output_buffer_size(BUFFER_SIZE)
         .build();
     let connector = ().chain(Tcp(patience.clone())).chain(RustlsConnector::default());
-    let agent = Agent::with_parts(config, connector, Names(patience.deadline()));
+    let agent = Agent::with_parts(config, connector, Names(patience.clone()));
     let response = agent.get(url.uri()).call()?;
     let status = response.status().as_u16();
     let mut body = Vec::new();
@@ -120,22 +127,48 @@ fn classify(error: ureq::Error, deadline: Deadline) -> HttpError {
         ureq::Error::Timeout(_) => HttpError::Timeout(deadline.budget()),
         ureq::Error::HostNotFound => HttpError::NameNotFound,
         ureq::Error::BodyExceedsLimit(_) => HttpError::TooLarge,
+        ureq::Error::Rustls(error) => classify_tls(&error),
         ureq::Error::Io(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused => HttpError::Refused,
             io::ErrorKind::TimedOut => HttpError::Timeout(deadline.budget()),
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::BrokenPipe => HttpError::Cut,
-            _ => HttpError::Other(error.to_string()),
+            _ => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+                Some(error) => classify_tls(error),
+                None => HttpError::Other(error.to_string()),
+            },
         },
-        ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => HttpError::Malformed,
+        ureq::Error::LargeResponseHeader(..) => HttpError::LongHeader,
+        ureq::Error::Protocol(_) => HttpError::Malformed,
         other => HttpError::Other(other.to_string()),
     }
 }
 
-/// Host names for the HTTP client, without a thread and without the C library.
+fn classify_tls(error: &rustls::Error) -> HttpError {
+    match error {
+        rustls::Error::InvalidCertificate(error) => HttpError::Certificate(match error {
+            CertificateError::UnknownIssuer => "its issuer is unknown".to_owned(),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "it has expired".to_owned()
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "it is not valid yet".to_owned()
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "it is for another name".to_owned()
+            }
+            CertificateError::Other(error) => error.to_string(),
+            error => error.to_string(),
+        }),
+        rustls::Error::InvalidMessage(_) => HttpError::NotTls,
+        error => HttpError::Other(error.to_string()),
+    }
+}
+
+/// Host names for the HTTP client, looked up as long as the run's patience lasts.
 #[derive(Debug)]
-struct Names(Deadline);
+struct Names(Patience);
 
 impl Resolver for Names {
     fn resolve(
@@ -146,18 +179,17 @@ impl Resolver for Names {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
         let port = uri.port_u16().unwrap_or(default_port);
-        let found = resolver::addresses(uri.host().unwrap_or_default(), self.0);
+        let found = match resolver::addresses(uri.host().unwrap_or_default(), &self.0) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return Err(ureq::Error::Timeout(ureq::Timeout::Resolve));
+            }
+            found => found?,
+        };
         let mut addresses = self.empty();
         for address in found.into_iter().take(ADDRESS_LIMIT) {
             addresses.push((address, port).into());
         }
-        if !addresses.is_empty() {
-            Ok(addresses)
-        } else if self.0.remaining().is_zero() {
-            Err(ureq::Error::Timeout(ureq::Timeout::Resolve))
-        } else {
-            Err(ureq::Error::HostNotFound)
-        }
+        if addresses.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(addresses) }
     }
 }
 
@@ -196,7 +228,12 @@ impl Transport for TcpTransport {
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
-        let amount = self.stream.read(self.buffers.input_append_buf())?;
+        let buffer = self.buffers.input_append_buf();
+        // A header longer than the buffer; reading into no room would look like the end.
+        if buffer.is_empty() {
+            return Err(ureq::Error::LargeResponseHeader(BUFFER_SIZE, BUFFER_SIZE));
+        }
+        let amount = self.stream.read(buffer)?;
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }

@@ -117,8 +117,13 @@ fn show(reading: &Reading) -> String {
     // Rounded down, so that a value below its limit is not shown as having reached it; in full where
     // rounding would show one that has reached its limit as being below.
     let rounded = (value * 10.0).floor() / 10.0;
-    let shown = if (rounded >= *limit) == reading.is_reached() { rounded } else { *value };
-    format!("{name} {shown}/{limit}")
+    let is_faithful = (rounded >= *limit) == reading.is_reached() && rounded.is_finite();
+    format!("{name} {}/{}", number(if is_faithful { rounded } else { *value }), number(*limit))
+}
+
+/// A number in digits, or with an exponent where that would be too many.
+fn number(number: f64) -> String {
+    if number < 1e15 { number.to_string() } else { format!("{number:e}") }
 }
 
 /// Replaces what is neither a space nor a visible ASCII character.
@@ -179,6 +184,8 @@ mod tests {
         assert_eq!(show(&reading("a", 89.99, 90.0)), "a 89.9/90");
         assert_eq!(show(&reading("a", 90.04, 90.04)), "a 90.04/90.04");
         assert_eq!(show(&reading("a", 0.0, 0.0)), "a 0/0");
+        assert_eq!(show(&reading("a", 1e308, 5.0)), "a 1e308/5");
+        assert_eq!(show(&reading("a", 1e300, 9e307)), "a 1e300/9e307");
     }
 
     #[test]

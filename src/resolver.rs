@@ -6,35 +6,46 @@ The C library is not asked. Linked statically, its `getaddrinfo` loads the NSS m
 which only work where the host has the very same C library, and kill the process where it has not.
 */
 
+use std::collections::hash_map::RandomState;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::hash::BuildHasher;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use resolv_conf::Config;
-use rsdns::Error;
-use rsdns::clients::{ClientConfig, std::Client};
-use rsdns::message::RCode;
-use rsdns::records::Class;
-use rsdns::records::data::{A, Aaaa, RData};
+use rustix::event::PollFlags;
+use simple_dns::rdata::RData;
+use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, Question, RCODE, TYPE};
 
-use crate::deadline::Deadline;
+use crate::patience::Patience;
 
 /// The port of a name server.
 const DNS_PORT: u16 = 53;
 
-/// The addresses of `host`, an IP address (an IPv6 one in brackets) or a name; none if the name does
-/// not resolve before the deadline.
-pub fn addresses(host: &str, deadline: Deadline) -> Vec<IpAddr> {
+/// How often a name server is asked, since packets get lost.
+const ATTEMPTS: u32 = 2;
+
+/// Room for any answer over UDP that was not asked to be longer (RFC 1035, 4.2.1), and for servers
+/// that send more all the same.
+const PACKET_SIZE: usize = 4096;
+
+/// The addresses of `host`, an IP address (an IPv6 one in brackets) or a name; none if it has none.
+///
+/// Fails with [`ErrorKind::TimedOut`] if no name server could say so before the deadline, and when
+/// `patience` ends otherwise.
+pub fn addresses(host: &str, patience: &Patience) -> io::Result<Vec<IpAddr>> {
     if let Some(address) = numeric(host) {
-        return vec![address];
+        return Ok(vec![address]);
     }
     let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
     let found = from_hosts(host, &hosts);
     if !found.is_empty() {
-        return found;
+        return Ok(found);
     }
     if let Some(found) = special(host) {
-        return found;
+        return Ok(found);
     }
     let text = fs::read("/etc/resolv.conf").unwrap_or_default();
     let (config, _) = Config::parse_with_errors(&text);
@@ -43,7 +54,7 @@ pub fn addresses(host: &str, deadline: Deadline) -> Vec<IpAddr> {
         .iter()
         .map(|server| SocketAddr::new(server.into(), DNS_PORT))
         .collect();
-    from_dns(host, &config, servers, deadline)
+    from_dns(host, &config, servers, patience)
 }
 
 fn numeric(host: &str) -> Option<IpAddr> {
@@ -80,74 +91,155 @@ fn from_dns(
     host: &str,
     config: &Config,
     mut servers: Vec<SocketAddr>,
-    deadline: Deadline,
-) -> Vec<IpAddr> {
+    patience: &Patience,
+) -> io::Result<Vec<IpAddr>> {
     for name in candidates(host, config) {
         // IPv6 is asked only where there is no IPv4: half the waiting for nearly every name.
-        let mut found: Vec<IpAddr> = ask::<A>(&name, &mut servers, deadline, |a| a.address.into());
-        if found.is_empty() {
-            found = ask::<Aaaa>(&name, &mut servers, deadline, |aaaa| aaaa.address.into());
-        }
-        if !found.is_empty() {
-            return found;
+        for record in [TYPE::A, TYPE::AAAA] {
+            let found = ask(&name, record, &mut servers, patience)?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
         }
     }
-    Vec::new()
+    Ok(Vec::new())
 }
 
-/// The absolute names to try for `host`: itself and those under the search domains, itself first if
-/// it has the `ndots` dots that make it look complete.
+/// The names to try for `host`: itself and those under the search domains, itself first if it has the
+/// `ndots` dots that make it look complete.
 fn candidates(host: &str, config: &Config) -> Vec<String> {
-    if host.ends_with('.') {
-        return vec![host.to_owned()];
+    if let Some(absolute) = host.strip_suffix('.') {
+        return vec![absolute.to_owned()];
     }
-    let itself = format!("{host}.");
-    let mut names: Vec<String> = config
-        .get_last_search_or_domain()
-        .filter(|domain| *domain != ".")
-        .map(|domain| format!("{host}.{}.", domain.trim_end_matches('.')))
+    let domains = config.get_last_search_or_domain();
+    let mut names: Vec<String> = domains
+        .map(|domain| domain.trim_matches('.'))
+        .filter(|domain| !domain.is_empty())
+        .map(|domain| format!("{host}.{domain}"))
         .collect();
     let is_complete = host.matches('.').count() >= config.ndots as usize;
     let place = if is_complete { 0 } else { names.len() };
-    names.insert(place, itself);
+    names.insert(place, host.to_owned());
     names
 }
 
 /// Asks one server after the other until one knows the name or knows that there is none. Each gets an
 /// equal share of the time that is left; one that fails is not asked again.
-fn ask<D: RData>(
+fn ask(
     name: &str,
+    record: TYPE,
     servers: &mut Vec<SocketAddr>,
-    deadline: Deadline,
-    address: impl Fn(D) -> IpAddr,
-) -> Vec<IpAddr> {
+    patience: &Patience,
+) -> io::Result<Vec<IpAddr>> {
     while let Some(&server) = servers.first() {
-        let share = deadline.remaining() / servers.len() as u32;
-        match query::<D>(name, server, share) {
-            Ok(data) => return data.into_iter().map(address).collect(),
-            Err(Error::BadResponseCode(RCode::NXDOMAIN) | Error::NoAnswer) => break,
+        let share = patience.deadline().remaining() / servers.len() as u32;
+        match query(name, record, server, share, patience) {
+            Ok(found) => return Ok(found),
+            Err(error) if error.kind() == ErrorKind::Other => return Err(error),
             Err(_) => servers.remove(0),
         };
     }
-    Vec::new()
+    // Every server failed, most of them by silence.
+    Err(ErrorKind::TimedOut.into())
 }
 
-/// Asks one name server, twice if the first packet is lost.
-fn query<D: RData>(name: &str, server: SocketAddr, limit: Duration) -> Result<Vec<D>, Error> {
-    let config = ClientConfig::with_nameserver(server)
-        .set_query_lifetime(limit)
-        .set_query_timeout(Some(limit / 2));
-    let answer = Client::new(config)?.query_rrset::<D>(name, Class::IN)?;
-    Ok(answer.rdata)
+/// Asks one name server for one kind of record within `share`.
+fn query(
+    name: &str,
+    record: TYPE,
+    server: SocketAddr,
+    share: Duration,
+    patience: &Patience,
+) -> io::Result<Vec<IpAddr>> {
+    let invalid = |_| io::Error::from(ErrorKind::InvalidInput);
+    let any_address: IpAddr = match server {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any_address, 0))?;
+    socket.connect(server)?;
+    socket.set_nonblocking(true)?;
+    // Hard to guess for who wants to answer in the server's place: the standard library's hash keys
+    // come from the kernel's random numbers.
+    let id = RandomState::new().hash_one(name) as u16;
+    let question =
+        Question::new(Name::new(name).map_err(invalid)?, record.into(), CLASS::IN.into(), false);
+    let mut packet = Packet::new_query(id);
+    packet.set_flags(PacketFlag::RECURSION_DESIRED);
+    packet.questions.push(question);
+    let packet = packet.build_bytes_vec().map_err(invalid)?;
+
+    let mut buffer = [0; PACKET_SIZE];
+    for _ in 0..ATTEMPTS {
+        let until = Instant::now() + share / ATTEMPTS;
+        socket.send(&packet)?;
+        while !is_over(patience.wait(socket.as_fd(), PollFlags::IN, until))? {
+            let length = match socket.recv(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                length => length?,
+            };
+            let answer = buffer.get(..length).unwrap_or_default();
+            if let Some(found) = read_answer(answer, id, name, record) {
+                return found;
+            }
+        }
+    }
+    Err(ErrorKind::TimedOut.into())
+}
+
+/// Whether a wait ended with its time.
+fn is_over(wait: io::Result<()>) -> io::Result<bool> {
+    match wait {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::TimedOut => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// The addresses in the answer to a question; `None` if it is the answer to another. Fails if the
+/// server could not answer.
+///
+/// An answer that was cut to fit its packet is taken for what is left of it: no host needs all its
+/// addresses. The records of a chain of CNAMEs all stand in one answer, so owners are not compared.
+fn read_answer(
+    packet: &[u8],
+    id: u16,
+    name: &str,
+    record: TYPE,
+) -> Option<io::Result<Vec<IpAddr>>> {
+    let packet = Packet::parse(packet).ok()?;
+    let is_asked = |question: &Question| {
+        question.qname.to_string().eq_ignore_ascii_case(name)
+            && question.qtype == QTYPE::TYPE(record)
+    };
+    if packet.id() != id
+        || !packet.has_flags(PacketFlag::RESPONSE)
+        || !packet.questions.iter().all(is_asked)
+    {
+        return None;
+    }
+    let addresses = packet.answers.iter().filter_map(|answer| match &answer.rdata {
+        RData::A(a) => Some(Ipv4Addr::from(a.address).into()),
+        RData::AAAA(aaaa) => Some(Ipv6Addr::from(aaaa.address).into()),
+        _ => None,
+    });
+    let addresses: Vec<IpAddr> = addresses.collect();
+    let is_cut = packet.has_flags(PacketFlag::TRUNCATION) && addresses.is_empty();
+    Some(match packet.rcode() {
+        RCODE::NoError if !is_cut => Ok(addresses),
+        RCODE::NameError => Ok(Vec::new()),
+        _ => Err(ErrorKind::InvalidData.into()),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    use std::net::UdpSocket;
     use std::thread;
-    use std::time::Instant;
+
+    use crate::connection::{Input, RequestLine};
+    use crate::deadline::Deadline;
 
     #[test]
     fn an_ip_address_is_taken_as_it_is() {
@@ -179,9 +271,9 @@ mod tests {
     #[test]
     fn search_domains_come_before_a_short_name_and_after_a_long_one() {
         let config = Config::parse("search a.lan b.lan\noptions ndots:2").unwrap();
-        assert_eq!(candidates("wcs", &config), ["wcs.a.lan.", "wcs.b.lan.", "wcs."]);
-        assert_eq!(candidates("x.y.z", &config), ["x.y.z.", "x.y.z.a.lan.", "x.y.z.b.lan."]);
-        assert_eq!(candidates("wcs.", &config), ["wcs."]);
+        assert_eq!(candidates("wcs", &config), ["wcs.a.lan", "wcs.b.lan", "wcs"]);
+        assert_eq!(candidates("x.y.z", &config), ["x.y.z", "x.y.z.a.lan", "x.y.z.b.lan"]);
+        assert_eq!(candidates("wcs.", &config), ["wcs"]);
     }
 
     /// Answers `count` questions: `known` with 10.1.2.3, every other name with NXDOMAIN.
@@ -212,16 +304,29 @@ mod tests {
         (address, server)
     }
 
+    fn patience(limit: Duration) -> Patience {
+        let no_line = RequestLine::new(Input::Terminal);
+        Patience::new(Deadline::new(Instant::now(), limit), no_line)
+    }
+
     #[test]
     fn a_dead_name_server_is_passed_over() {
         let dead = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (alive, server) = name_server("wcs.b.lan", 3);
         let config = Config::parse("search a.lan b.lan").unwrap();
-        let deadline = Deadline::new(Instant::now(), Duration::from_secs(2));
         let servers = vec![dead.local_addr().unwrap(), alive];
         // wcs.a.lan A, wcs.a.lan AAAA, wcs.b.lan A
-        let found = from_dns("wcs", &config, servers, deadline);
-        assert_eq!(found, [IpAddr::from([10, 1, 2, 3])]);
+        let found = from_dns("wcs", &config, servers, &patience(Duration::from_secs(2)));
+        assert_eq!(found.unwrap(), [IpAddr::from([10, 1, 2, 3])]);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_name_that_no_server_knows_has_no_addresses() {
+        let (alive, server) = name_server("wcs.lan", 2);
+        let config = Config::parse("").unwrap();
+        let found = from_dns("wcs2.lan", &config, vec![alive], &patience(Duration::from_secs(2)));
+        assert!(found.unwrap().is_empty());
         server.join().unwrap();
     }
 
@@ -230,9 +335,31 @@ mod tests {
         let dead = UdpSocket::bind("127.0.0.1:0").unwrap();
         let config = Config::parse("").unwrap();
         let start = Instant::now();
-        let deadline = Deadline::new(start, Duration::from_millis(200));
-        let found = from_dns("wcs", &config, vec![dead.local_addr().unwrap()], deadline);
-        assert!(found.is_empty());
+        let servers = vec![dead.local_addr().unwrap()];
+        let found = from_dns("wcs", &config, servers, &patience(Duration::from_millis(200)));
+        assert_eq!(found.unwrap_err().kind(), ErrorKind::TimedOut);
         assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn only_the_answer_to_the_question_is_read() {
+        let packet = |id, name, code, cut: bool| {
+            let mut packet = Packet::new_reply(id);
+            *packet.rcode_mut() = code;
+            if cut {
+                packet.set_flags(PacketFlag::TRUNCATION);
+            }
+            let name = Name::new_unchecked(name);
+            packet.questions.push(Question::new(name, TYPE::A.into(), CLASS::IN.into(), false));
+            packet.build_bytes_vec().unwrap()
+        };
+        let read = |packet: &[u8]| read_answer(packet, 7, "wcs.lan", TYPE::A);
+        assert!(read(b"").is_none() && read(&[0; 12]).is_none());
+        assert!(read(&packet(8, "wcs.lan", RCODE::NoError, false)).is_none());
+        assert!(read(&packet(7, "wcs2.lan", RCODE::NoError, false)).is_none());
+        assert!(read(&packet(7, "WCS.lan", RCODE::NoError, false)).unwrap().unwrap().is_empty());
+        assert!(read(&packet(7, "wcs.lan", RCODE::NameError, false)).unwrap().unwrap().is_empty());
+        assert!(read(&packet(7, "wcs.lan", RCODE::NoError, true)).unwrap().is_err());
+        assert!(read(&packet(7, "wcs.lan", RCODE::ServerFailure, false)).unwrap().is_err());
     }
 }

@@ -3,7 +3,7 @@ What a request has to ask of other processes before it can be judged.
 */
 
 use crate::patience::Patience;
-use crate::statistics::Statistics;
+use crate::statistics::Page;
 use crate::url::Url;
 
 /// Something that is asked over the network.
@@ -15,14 +15,14 @@ pub enum Source {
 /// What a source said, or in a sentence why it said nothing.
 #[derive(Debug)]
 pub enum Evidence {
-    Statistics(Result<Statistics, String>),
+    Statistics(Result<Page, String>),
 }
 
 impl Source {
     /// Asks, as long as `patience` lasts.
     pub fn ask(&self, patience: &Patience) -> Evidence {
         match self {
-            Self::StatisticsPage(url) => Evidence::Statistics(Statistics::fetch(url, patience)),
+            Self::StatisticsPage(url) => Evidence::Statistics(Page::fetch(url, patience)),
         }
     }
 }

@@ -2,19 +2,31 @@
 The statistics page of a Flashphoner WCS: `key=value` text or JSON, told apart by content.
 */
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde_json::Value;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::http;
 use crate::patience::Patience;
 use crate::url::Url;
 
-/// What a statistics page reports: keys and their values as they were written.
-#[derive(Debug, PartialEq)]
-pub struct Statistics {
-    values: Vec<(String, String)>,
+/// How deep groups may stand in groups; WCS's stand in one. What is deeper is not looked at.
+const DEEPEST: usize = 8;
+
+/// A statistics page as it was sent.
+#[derive(Debug)]
+pub struct Page {
+    /// The URL in the form for messages.
+    name: String,
+    body: Vec<u8>,
 }
+
+/// Those values of a page that were asked for, `None` where the page does not report one.
+#[derive(Debug, PartialEq)]
+pub struct Statistics(BTreeMap<String, Option<Result<f64, NotANumber>>>);
 
 /// Why a page gives no statistics.
 #[derive(Debug, PartialEq)]
@@ -33,7 +45,7 @@ impl fmt::Display for PageError {
 }
 
 /// A value that is no finite number of 0 or more, as the page has it.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NotANumber(pub String);
 
 impl fmt::Display for NotANumber {
@@ -42,58 +54,114 @@ impl fmt::Display for NotANumber {
     }
 }
 
-impl Statistics {
+impl Page {
     /// Asks the page at `url`. Fails with a sentence that names the page and says what was wrong.
     pub fn fetch(url: &Url, patience: &Patience) -> Result<Self, String> {
-        let page = http::get(url, patience).and_then(http::Answer::into_success);
-        let page = page.map_err(|error| format!("statistics page {url} {error}"))?;
-        Self::parse(&page).map_err(|error| format!("statistics page {url} {error}"))
+        let name = format!("statistics page {}", url.brief());
+        match http::get(url, patience).and_then(http::Answer::into_success) {
+            Ok(body) => Ok(Self { name, body }),
+            Err(error) => Err(format!("{name} {error}")),
+        }
     }
 
-    fn parse(page: &[u8]) -> Result<Self, PageError> {
-        let mut values = Vec::new();
-        if page.trim_ascii_start().starts_with(b"{") {
-            let json: Value = serde_json::from_slice(page).map_err(|_| PageError::Json)?;
-            collect_json("", json, &mut values);
-        } else {
-            let text = String::from_utf8_lossy(page);
-            values.extend(text.lines().filter_map(parse_line));
-        }
-        if values.is_empty() {
-            return Err(PageError::Empty);
-        }
-        Ok(Self { values })
-    }
-
-    /// The number that the page reports as `key`, or `None` if it does not report it.
-    ///
-    /// Where a key is repeated (in several groups, say) the highest counts: a page must not make a
-    /// server look idle by repeating itself.
-    pub fn number(&self, key: &str) -> Option<Result<f64, NotANumber>> {
-        let values = self.values.iter().filter(|(name, _)| name == key);
-        values.map(|(_, value)| parse_number(value)).reduce(|a, b| Ok(a?.max(b?)))
+    /// The values of `keys`. Fails with a sentence if the page holds no statistics at all.
+    pub fn read(&self, keys: &[&str]) -> Result<Statistics, String> {
+        Statistics::parse(&self.body, keys).map_err(|error| format!("{} {error}", self.name))
     }
 }
 
-/// Collects every scalar of every group; the names of the groups differ between versions of WCS.
-fn collect_json(key: &str, json: Value, values: &mut Vec<(String, String)>) {
-    match json {
-        Value::Object(group) => {
-            for (key, value) in group {
-                collect_json(&key, value, values);
+impl Statistics {
+    fn parse(page: &[u8], keys: &[&str]) -> Result<Self, PageError> {
+        let page = page.strip_prefix(b"\xef\xbb\xbf").unwrap_or(page);
+        let mut statistics = Self(keys.iter().map(|key| ((*key).to_owned(), None)).collect());
+        let mut is_empty = true;
+        let mut take = |key: &str, value: &str| {
+            is_empty = false;
+            statistics.take(key, value);
+        };
+        if page.trim_ascii_start().starts_with(b"{") {
+            let json = str::from_utf8(page).map_err(|_| PageError::Json)?;
+            read_group(json, DEEPEST, &mut take).map_err(|_| PageError::Json)?;
+        } else {
+            let text = String::from_utf8_lossy(page);
+            for (key, value) in text.lines().filter_map(parse_line) {
+                take(key, value);
             }
         }
-        Value::String(value) => values.push((key.to_owned(), value)),
-        other => values.push((key.to_owned(), other.to_string())),
+        if is_empty { Err(PageError::Empty) } else { Ok(statistics) }
+    }
+
+    /// Takes a value in, if it is asked for.
+    ///
+    /// Where a key is repeated (in several groups, say) the highest counts: a page must not make a
+    /// server look idle by repeating itself.
+    fn take(&mut self, key: &str, value: &str) {
+        let Some(known) = self.0.get_mut(key) else {
+            return;
+        };
+        let number = parse_number(value);
+        *known = Some(match (known.take(), number) {
+            (Some(Ok(known)), Ok(number)) => Ok(known.max(number)),
+            (Some(Err(error)), _) => Err(error),
+            (_, number) => number,
+        });
+    }
+
+    /// The number that the page reports as `key`, or `None` if it does not report it.
+    pub fn number(&self, key: &str) -> Option<Result<f64, NotANumber>> {
+        self.0.get(key).cloned().flatten()
+    }
+}
+
+/// Hands every scalar of a JSON object and of its groups to `take`, as the text it stands for; the
+/// names of the groups differ between versions of WCS.
+fn read_group(
+    json: &str,
+    deepest: usize,
+    take: &mut dyn FnMut(&str, &str),
+) -> Result<(), serde_json::Error> {
+    let mut json = serde_json::Deserializer::from_str(json);
+    json.deserialize_map(Group { deepest, take })?;
+    json.end()
+}
+
+struct Group<'a> {
+    deepest: usize,
+    take: &'a mut dyn FnMut(&str, &str),
+}
+
+impl<'de> Visitor<'de> for Group<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut group: M) -> Result<(), M::Error> {
+        while let Some((key, value)) = group.next_entry::<Cow<'de, str>, &'de RawValue>()? {
+            let value = value.get();
+            if value.starts_with('{') {
+                if let Some(deepest) = self.deepest.checked_sub(1) {
+                    read_group(value, deepest, self.take).map_err(serde::de::Error::custom)?;
+                }
+            } else if value.starts_with('"') {
+                let text: Cow<'_, str> =
+                    serde_json::from_str(value).map_err(serde::de::Error::custom)?;
+                (self.take)(&key, &text);
+            } else {
+                (self.take)(&key, value);
+            }
+        }
+        Ok(())
     }
 }
 
 /// Reads `key=value`; anything else (a heading, markup) is no value.
-fn parse_line(line: &str) -> Option<(String, String)> {
+fn parse_line(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.split_once('=')?;
     let key = key.trim();
-    let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
-    (!key.is_empty() && key.chars().all(is_key)).then(|| (key.to_owned(), value.trim().to_owned()))
+    let is_markup = key.contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"'));
+    (!key.is_empty() && !is_markup).then(|| (key, value.trim()))
 }
 
 fn parse_number(text: &str) -> Result<f64, NotANumber> {
@@ -111,28 +179,34 @@ mod tests {
     const TEXT: &[u8] = include_bytes!("../tests/fixtures/wcs/stat.txt");
     const JSON: &[u8] = include_bytes!("../tests/fixtures/wcs/stat.json");
 
+    /// What a page reports as one key.
+    fn number(page: &[u8], key: &str) -> Option<Result<f64, NotANumber>> {
+        Statistics::parse(page, &["other", key]).unwrap().number(key)
+    }
+
     #[test]
     fn both_formats_report_the_same() {
-        let text = Statistics::parse(TEXT).unwrap();
-        let json = Statistics::parse(JSON).unwrap();
-        for (key, value) in
-            [("streams_webrtc_in", 1.0), ("streams_rtsp_out", 0.0), ("ports_media_free", 498.0)]
-        {
-            assert_eq!(text.number(key), Some(Ok(value)), "{key}");
-            assert_eq!(json.number(key), Some(Ok(value)), "{key}");
+        for page in [TEXT, JSON] {
+            for (key, value) in
+                [("streams_webrtc_in", 1.0), ("streams_rtsp_out", 0.0), ("ports_media_free", 498.0)]
+            {
+                assert_eq!(number(page, key), Some(Ok(value)), "{key}");
+            }
+            for key in ["global_bandwidth_in", "streams_stats", ""] {
+                assert_eq!(number(page, key), None, "{key}");
+            }
         }
-        assert_eq!(text.number("global_bandwidth_in"), None);
-        assert_eq!(json.number("global_bandwidth_in"), None);
-        assert_eq!(json.number("streams_stats"), None);
     }
 
     #[test]
     fn values_are_numbers_or_numeric_strings_and_groups_have_any_name() {
-        let page = br#" {"a": {"x": 3, "y": "4.5"}, "b": {"c": {"z": 1e2}}, "flat": " 7 "}"#;
-        let statistics = Statistics::parse(page).unwrap();
-        for (key, value) in [("x", 3.0), ("y", 4.5), ("z", 100.0), ("flat", 7.0)] {
-            assert_eq!(statistics.number(key), Some(Ok(value)), "{key}");
+        let page = br#" {"a": {"x": 3, "y": "4.5"}, "b": {"c": {"z": 1e2}}, "flat": " 7 ",
+                         "\u0066": "\u0038"}"#;
+        for (key, value) in [("x", 3.0), ("y", 4.5), ("z", 100.0), ("flat", 7.0), ("f", 8.0)] {
+            assert_eq!(number(page, key), Some(Ok(value)), "{key}");
         }
+        assert_eq!(number(b"\xef\xbb\xbfa/b = 4\r\nc=5", "a/b"), Some(Ok(4.0)));
+        assert_eq!(number(b"\xef\xbb\xbf{\"a\": 4}", "a"), Some(Ok(4.0)));
     }
 
     #[test]
@@ -141,30 +215,43 @@ mod tests {
         let json = br#"{"g": {"ok": 1, "bad": "test/0", "neg": -1, "nan": "NaN", "inf": "inf",
                        "huge": 1e999, "none": null, "list": [1], "truth": true}}"#;
         for page in [text, json] {
-            let statistics = Statistics::parse(page).unwrap();
-            assert_eq!(statistics.number("ok"), Some(Ok(1.0)));
+            assert_eq!(number(page, "ok"), Some(Ok(1.0)));
             for key in ["bad", "neg", "nan", "inf", "huge", "none"] {
-                assert!(matches!(statistics.number(key), Some(Err(_))), "{key}");
+                assert!(matches!(number(page, key), Some(Err(_))), "{key}");
             }
         }
     }
 
     #[test]
     fn of_a_repeated_key_the_highest_counts() {
-        let statistics = Statistics::parse(b"a=3\na=5\na=4\nb=9\nb=x\n").unwrap();
-        assert_eq!(statistics.number("a"), Some(Ok(5.0)));
-        assert!(matches!(statistics.number("b"), Some(Err(_))));
+        let json = br#"{"g": {"a": 3, "a": 5, "a": 4, "b": 9, "b": "x", "b": 1}, "h": {"a": 1}}"#;
+        for page in [&b"a=3\na=5\na=4\nb=9\nb=x\nb=1\n"[..], json] {
+            assert_eq!(number(page, "a"), Some(Ok(5.0)));
+            assert!(matches!(number(page, "b"), Some(Err(_))));
+        }
     }
 
     #[test]
     fn a_page_without_statistics_is_an_error() {
         let html = b"<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<a href=\"/\">";
-        for page in [&b""[..], b"hello\n", html, b"{}", b"=1\n", b"\xff\xfe\x00"] {
-            assert_eq!(Statistics::parse(page), Err(PageError::Empty), "{page:?}");
+        for page in [&b""[..], b"hello\n", html, b"{}", b"{\"g\": {}}", b"=1\n", b"\xff\xfe\x00"] {
+            assert_eq!(Statistics::parse(page, &["g"]), Err(PageError::Empty), "{page:?}");
         }
-        let nested = "{\"a\":".repeat(100_000);
-        for page in [&b"{"[..], b"{\"a\": 1", b"{\"a\": 1} x", nested.as_bytes()] {
-            assert_eq!(Statistics::parse(page), Err(PageError::Json));
+        for page in [&b"{"[..], b"{\"a\": 1", b"{\"a\": 1} x", b"{\"a\": 1,}", b"{\"a\": \"\xff\"}"]
+        {
+            assert_eq!(Statistics::parse(page, &["a"]), Err(PageError::Json), "{page:?}");
         }
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_not_looked_at() {
+        let nested =
+            |depth| format!("{}{{\"x\": 1}}{}", "{\"g\":".repeat(depth), "}".repeat(depth));
+        assert_eq!(number(nested(DEEPEST).as_bytes(), "x"), Some(Ok(1.0)));
+        let page = nested(100_000);
+        assert_eq!(Statistics::parse(page.as_bytes(), &["x"]), Err(PageError::Empty));
+        let page = "[".repeat(100_000);
+        let page = format!("{{\"x\": 1, \"y\": {page}");
+        assert_eq!(Statistics::parse(page.as_bytes(), &["x"]), Err(PageError::Json));
     }
 }

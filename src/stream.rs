@@ -24,18 +24,27 @@ pub struct Stream {
 impl Stream {
     /// Connects to the first of `addresses` that accepts. Each has an equal share of the time that is
     /// left, so that one that does not answer leaves time for the next.
+    ///
+    /// Fails with the error that says most: that the server refused or was silent, rather than that
+    /// this machine has no way to one of its addresses.
     pub fn connect(addresses: &[SocketAddr], patience: &Patience) -> io::Result<Self> {
-        let mut result = Err(ErrorKind::NotFound.into());
+        let mut telling: Option<io::Error> = None;
         for (tried, address) in addresses.iter().enumerate() {
             let share = patience.deadline().remaining() / (addresses.len() - tried) as u32;
-            result = Self::connect_one(address, Instant::now() + share, patience);
-            // Another address helps only where this one is the trouble.
-            let is_final = |kind| matches!(kind, ErrorKind::Other);
-            if result.as_ref().map_or_else(|error| is_final(error.kind()), |_| true) {
-                break;
+            match Self::connect_one(address, Instant::now() + share, patience) {
+                Ok(stream) => return Ok(stream),
+                // The wait was overruled: nothing will come of another address.
+                Err(error) if error.kind() == ErrorKind::Other => return Err(error),
+                Err(error) => {
+                    let is_of_server =
+                        matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::TimedOut);
+                    if telling.is_none() || is_of_server {
+                        telling = Some(error);
+                    }
+                }
             }
         }
-        result
+        Err(telling.unwrap_or_else(|| ErrorKind::NotFound.into()))
     }
 
     fn connect_one(address: &SocketAddr, until: Instant, patience: &Patience) -> io::Result<Self> {

@@ -39,6 +39,9 @@ const NAMED: [(&str, Metric, f64); 6] = [
 /// What begins the name of a metric that is any key of the statistics page.
 const STAT_PREFIX: &str = "stat:";
 
+/// What a limit is, for messages.
+const A_LIMIT: &str = "a number of 0 or more, % for cpu only";
+
 impl Metric {
     /// The metric called `name` and its default limit, which keys of the page do not have.
     fn named(name: &str) -> Option<(Self, Option<f64>)> {
@@ -115,14 +118,18 @@ impl Thresholds {
         let mut words = words.peekable();
         let mut parsed = Self { thresholds: Vec::new(), skip_missing: false };
         while let Some(name) = words.next() {
-            let (metric, default) = Metric::named(name).ok_or_else(|| unknown_name(name))?;
+            let is_first = parsed.thresholds.is_empty();
+            let (metric, default) =
+                Metric::named(name).ok_or_else(|| unknown_name(name, is_first))?;
             let given = words.peek().and_then(|word| parse_limit(word, &metric));
             if given.is_some() {
                 words.next();
             }
             let limit = given.or(default).ok_or_else(|| match words.peek() {
-                Some(word) => NotUnderstood::new(*word, format!("is no limit for {name}")),
-                None => NotUnderstood::new(name, "needs a limit, a number of 0 or more"),
+                Some(word) => {
+                    NotUnderstood::new(*word, format!("is no limit for {name}: {A_LIMIT}"))
+                }
+                None => NotUnderstood::new(name, format!("needs a limit: {A_LIMIT}")),
             })?;
             parsed.set(Threshold { metric, limit });
         }
@@ -149,18 +156,23 @@ impl Thresholds {
 
     /// Compares every value with its limit. There is `evidence` where a threshold needs it.
     pub fn judge(&self, period: Period, evidence: Option<&Evidence>) -> Verdict {
+        let statistics = match evidence {
+            Some(Evidence::Statistics(Ok(page))) => {
+                let keys = self.thresholds.iter().flat_map(|threshold| threshold.metric.keys());
+                page.read(&keys.collect::<Vec<_>>())
+            }
+            Some(Evidence::Statistics(Err(error))) => Err(error.clone()),
+            None => Err("the statistics page was not asked".to_owned()),
+        };
         let mut verdict = Verdict::default();
         for Threshold { metric, limit } in &self.thresholds {
-            let value = match metric {
-                Metric::Cpu => {
+            let value = match (metric, &statistics) {
+                (Metric::Cpu, _) => {
                     load::percent(period).map(Some).map_err(|error| format!("cpu: {error}"))
                 }
-                _ => match evidence {
-                    Some(Evidence::Statistics(Ok(statistics))) => sum(statistics, &metric.keys())
-                        .map_err(|error| format!("{}: {error}", metric.name())),
-                    Some(Evidence::Statistics(Err(error))) => Err(error.clone()),
-                    None => Err("the statistics page was not asked".to_owned()),
-                },
+                (_, Ok(statistics)) => sum(statistics, &metric.keys())
+                    .map_err(|error| format!("{}: {error}", metric.name())),
+                (_, Err(error)) => Err(error.clone()),
             };
             let fault = match value {
                 Ok(Some(value)) => {
@@ -180,9 +192,16 @@ impl Thresholds {
     }
 }
 
-fn unknown_name(name: &str) -> NotUnderstood {
-    let known = NAMED.map(|(name, ..)| name).join(", ");
-    NotUnderstood::new(name, format!("is no limit and no name: {known}, stat:KEY"))
+/// A word that is no name; behind a name it may have been meant as its limit.
+fn unknown_name(word: &str, is_first: bool) -> NotUnderstood {
+    let names = NAMED.map(|(name, ..)| name).join(", ");
+    NotUnderstood::new(
+        word,
+        match is_first {
+            true => format!("is none of {names}, {STAT_PREFIX}KEY"),
+            false => format!("is no limit ({A_LIMIT}) and none of {names}, {STAT_PREFIX}KEY"),
+        },
+    )
 }
 
 /// A limit is a decimal number: digits with at most one point among them; a percentage for `cpu`.

@@ -9,6 +9,9 @@ use std::fmt;
 
 use ureq::http::Uri;
 
+/// The longest URL that messages show in full, in characters.
+const BRIEF_LENGTH: usize = 40;
+
 /// An `http` or `https` URL with a host and without user information.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url(Uri);
@@ -55,6 +58,16 @@ impl Url {
             return Err(UrlError::Port);
         }
         Ok(Self(uri))
+    }
+
+    /// What a message shows of the URL: not its query, which may hold what does not belong there, and
+    /// no more than leaves room for the rest of the message.
+    pub fn brief(&self) -> String {
+        let text = self.to_string();
+        match text.char_indices().nth(BRIEF_LENGTH) {
+            None => text,
+            Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        }
     }
 
     /// The URL as the HTTP client takes it.

@@ -195,5 +195,5 @@ fn a_request_that_is_not_understood_takes_the_server_down_and_is_shown() {
     let site = Site::new("hls 10");
     let haproxy = Haproxy::start(&[site.server_line(0, "agent-send \"hsl 5\\n\"")]);
     haproxy.wait_for("wcs1", "DOWN");
-    assert!(haproxy.stat("wcs1", "last_agt").contains("'hsl' is no limit and no name"));
+    assert!(haproxy.stat("wcs1", "last_agt").contains("'hsl' is none of cpu, publishers"));
 }

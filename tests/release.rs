@@ -1,21 +1,25 @@
 //! The release binary: one small static file that needs nothing but /proc.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Builds the release binary, so that it is never one of yesterday.
-fn release_binary() -> &'static str {
-    let build = Command::new(env!("CARGO")).args(["build", "--release", "--quiet"]).status();
+fn release_binary() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let build = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--quiet", "--target-dir"])
+        .arg(target)
+        .status();
     assert!(build.unwrap().success());
-    concat!(env!("CARGO_MANIFEST_DIR"), "/target/release/haproxy-agent-check")
+    target.join("release/haproxy-agent-check")
 }
 
 #[test]
 fn it_is_stripped_static_and_at_most_4_mb() {
     let binary = release_binary();
-    assert!(fs::metadata(binary).unwrap().len() <= 4_000_000);
-    let headers = Command::new("readelf").args(["-lS", binary]).output().unwrap();
+    assert!(fs::metadata(&binary).unwrap().len() <= 4_000_000);
+    let headers = Command::new("readelf").arg("-lS").arg(&binary).output().unwrap();
     let headers = String::from_utf8(headers.stdout).unwrap();
     assert!(headers.contains(".text") && headers.contains("LOAD"), "{headers}");
     for absent in ["INTERP", ".symtab", ".debug_info"] {

@@ -142,6 +142,27 @@ fn a_pipe_that_nobody_reads_does_not_hold_the_run() {
 }
 
 #[test]
+fn standard_error_that_nobody_reads_does_not_hold_the_run() {
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let start = Instant::now();
+    let mut agent = Command::new(AGENT);
+    agent.arg("x".repeat(100_000)).stdin(Stdio::null()).stdout(Stdio::null());
+    assert_eq!(agent.stderr(OwnedFd::from(writer)).status().unwrap().code(), Some(2));
+    let took = start.elapsed();
+    assert!(took < Duration::from_millis(1500) + LATEST, "{took:?}");
+}
+
+#[test]
+fn a_rejected_url_does_not_show_its_secrets() {
+    for url in ["http://user:secret@127.0.0.1/", "ftp://127.0.0.1/?token=secret", "secret@x?secret"]
+    {
+        let outcome = agent(&["--stats-url", url, "cpu"]);
+        assert!(outcome.stdout.starts_with("fail # --stats-url"), "{outcome:?}");
+        assert!(!format!("{outcome:?}").contains("secret"), "{outcome:?}");
+    }
+}
+
+#[test]
 fn a_reader_that_is_gone_does_not_change_the_exit_status() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

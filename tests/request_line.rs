@@ -364,3 +364,24 @@ fn who_sends_for_ever_gets_an_answer_in_time() {
     assert!(took < Duration::from_millis(500) + LATEST, "{took:?}");
     flood.join().unwrap();
 }
+
+#[test]
+fn runs_that_share_their_input_do_not_wait_for_each_other() {
+    for _ in 0..20 {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"cpu 1000000\n").unwrap();
+        let agents: Vec<_> = (0..3)
+            .map(|_| {
+                let mut agent = Command::new(AGENT);
+                agent.args(["-t", "500", "cpu", "1000000"]).stdout(Stdio::null());
+                Process(agent.stdin(OwnedFd::from(reader.try_clone().unwrap())).spawn().unwrap())
+            })
+            .collect();
+        let start = Instant::now();
+        for mut agent in agents {
+            assert_eq!(agent.wait().code(), Some(0));
+        }
+        assert!(start.elapsed() < Duration::from_millis(500) + LATEST, "{:?}", start.elapsed());
+        drop(writer);
+    }
+}

@@ -328,3 +328,130 @@ fn the_tightest_values_are_described_first() {
     let args = ["-d", "-u", &server.url(), "hls", "3", "stat:gone", "9", "band-in", "50"];
     agent(&args).expect("down # hls 3/3; stat:gone: no gone on the statistics page\n", 1);
 }
+
+#[test]
+fn a_long_url_leaves_room_for_the_reason() {
+    let long = "quite/long/".repeat(20);
+    let url = format!("http://{}/{long}", free_address());
+    let outcome = agent(&["-d", "-u", &url, "hls"]);
+    assert!(outcome.stdout.ends_with("... refused the connection\n"), "{outcome:?}");
+    let url = format!("http://{}.invalid/", "media-server-01.compute.internal.".repeat(4));
+    let outcome = agent(&["-d", "-u", &url, "hls"]);
+    assert!(outcome.stdout.ends_with("... has a host name that does not resolve\n"), "{outcome:?}");
+}
+
+#[test]
+fn a_header_that_is_too_long_is_called_so() {
+    let server = Server::start(|stream| {
+        let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(200_000));
+        let _ = stream.write_all(long.as_bytes());
+    });
+    let outcome = agent(&["-d", "-u", &server.url(), "hls"]);
+    assert!(outcome.stdout.ends_with(" sent too long a header\n"), "{outcome:?}");
+}
+
+/// Runs a program in a network namespace of its own: `$1` is /etc/resolv.conf there.
+fn in_namespace(set_up: &str, resolv_conf: &str) -> (Command, tempfile::NamedTempFile) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, resolv_conf).unwrap();
+    let script = format!(
+        "ip link set lo up && mount --bind \"$1\" /etc/resolv.conf || exit\nshift\n{set_up} exec \"$@\""
+    );
+    let mut command = Command::new("unshare");
+    // A process namespace too, which ends with its first process: the agent.
+    command.args(["--map-root-user", "--mount", "--net", "--pid", "--fork", "--kill-child"]);
+    command.args(["sh", "-c", &script, "sh"]);
+    command.arg(file.path()).arg(AGENT);
+    (command, file)
+}
+
+#[test]
+fn a_name_server_that_is_silent_holds_neither_the_reply_nor_the_request_line() {
+    let silent = "socat -u UDP4-RECV:53,bind=127.0.0.9 /dev/null </dev/null >/dev/null 2>&1 & ";
+    let args = ["-d", "-t", "600", "-u", "http://wcs.example/", "hls", "9"];
+    let (mut command, _file) = in_namespace(silent, "nameserver 127.0.0.9\n");
+    let outcome = Connection::open_to(command.args(args), b"").finish();
+    let why = "down # statistics page http://wcs.example/ \
+               has a host name that did not resolve within 600 ms\n";
+    outcome.expect(why, 1);
+    assert!(outcome.took < Duration::from_millis(600) + LATEST, "{outcome:?}");
+
+    let args = ["-t", "10s", "-u", "http://wcs.example/"];
+    let (mut command, _file) = in_namespace(silent, "nameserver 127.0.0.9\n");
+    let mut connection = Connection::open_to(command.args(args), b"");
+    thread::sleep(Duration::from_millis(300));
+    connection.send(b"cpu 1000000");
+    let outcome = connection.finish();
+    outcome.expect("up 100%\n", 0);
+    assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
+}
+
+#[test]
+fn without_ipv6_the_reason_is_that_of_the_other_address() {
+    let no_ipv6 = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 && ";
+    let (mut command, _file) = in_namespace(no_ipv6, "");
+    let outcome = finish(command.args(["-d", "-u", "http://localhost:1/", "hls"]));
+    outcome.expect("down # statistics page http://localhost:1/ refused the connection\n", 1);
+}
+
+/// A TLS server on a free port, with a certificate that nobody has signed.
+fn tls_server(folder: &std::path::Path) -> (Process, std::net::SocketAddr) {
+    let (key, certificate) = (folder.join("key"), folder.join("certificate"));
+    let openssl = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output();
+    assert!(openssl.expect("openssl is installed").status.success());
+    let address = free_address();
+    let server = Command::new("openssl")
+        .args(["s_server", "-www", "-quiet", "-accept", &address.to_string()])
+        .arg("-key")
+        .arg(&key)
+        .arg("-cert")
+        .arg(&certificate)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let server = Process(server);
+    wait_for_listener(address);
+    (server, address)
+}
+
+#[test]
+fn a_page_over_https_is_only_believed_with_a_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, address) = tls_server(folder.path());
+    let url = format!("https://localhost:{}/", address.port());
+    let outcome = agent(&["-d", "-u", &url, "hls"]);
+    let why = format!("down # statistics page {url} has no valid certificate: ");
+    assert!(
+        outcome.stdout.starts_with(&why) && outcome.stdout.len() > why.len() + 5,
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_server_that_speaks_no_tls_is_down_in_time() {
+    let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = plain.local_addr().unwrap();
+    let answer = thread::spawn(move || {
+        let (mut stream, _) = plain.accept().unwrap();
+        stream.write_all(&response("400 Bad Request", b"")).unwrap();
+        hold(&mut stream);
+    });
+    let silent = Server::start(hold);
+    for (address, why) in
+        [(address, "speaks no TLS"), (silent.address, "gave no answer within 400 ms")]
+    {
+        let url = format!("https://{address}/");
+        let outcome = agent(&["-d", "-t", "400", "-u", &url, "hls"]);
+        outcome.expect(&format!("down # statistics page {url} {why}\n"), 1);
+        assert!(outcome.took < Duration::from_millis(400) + LATEST, "{outcome:?}");
+    }
+    answer.join().unwrap();
+}

@@ -112,6 +112,11 @@ impl Connection {
 
     /// The same, with bytes that are there before the agent starts.
     pub fn open_after(args: &[&str], sent: &[u8]) -> Self {
+        Self::open_to(Command::new(AGENT).args(args), sent)
+    }
+
+    /// The same for another command that becomes the agent.
+    pub fn open_to(command: &mut Command, sent: &[u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         peer.set_nodelay(true).unwrap();
@@ -122,13 +127,14 @@ impl Connection {
         while !sent.is_empty() && accepted.peek(&mut [0; 1]).unwrap() == 0 {}
         let accepted = OwnedFd::from(accepted);
         let start = Instant::now();
-        let agent = Command::new(AGENT)
-            .args(args)
+        let agent = command
             .stdin(accepted.try_clone().unwrap())
             .stdout(accepted.try_clone().unwrap())
             .stderr(accepted)
             .spawn()
             .expect("the agent starts");
+        // The command keeps descriptors of the connection, which has to end with the agent.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self { peer, agent: Process(agent), start }
     }
 
