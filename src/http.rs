@@ -55,6 +55,7 @@ pub enum HttpError {
     Timeout(Duration),
     NameNotFound,
     NameTimeout(Duration),
+    NoNameServer,
     Status(u16),
     TooLarge,
     Cut,
@@ -76,6 +77,7 @@ impl fmt::Display for HttpError {
             Self::NameTimeout(budget) => {
                 write!(f, "has a host name that did not resolve within {} ms", budget.as_millis())
             }
+            Self::NoNameServer => f.write_str("has a host name that no name server could look up"),
             Self::Status(status @ (300..=303 | 307 | 308)) => {
                 write!(f, "answered HTTP {status}; redirects are not followed")
             }
@@ -127,6 +129,7 @@ fn classify(error: ureq::Error, deadline: Deadline) -> HttpError {
         ureq::Error::Timeout(_) => HttpError::Timeout(deadline.budget()),
         ureq::Error::HostNotFound => HttpError::NameNotFound,
         ureq::Error::BodyExceedsLimit(_) => HttpError::TooLarge,
+        ureq::Error::Other(error) if error.is::<NoNameServer>() => HttpError::NoNameServer,
         ureq::Error::Rustls(error) => classify_tls(&error),
         ureq::Error::Io(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused => HttpError::Refused,
@@ -180,16 +183,32 @@ impl Resolver for Names {
         let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
         let port = uri.port_u16().unwrap_or(default_port);
         let found = match resolver::addresses(uri.host().unwrap_or_default(), &self.0) {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                return Err(ureq::Error::Timeout(ureq::Timeout::Resolve));
+            Ok(found) => found,
+            Err(error) => {
+                return Err(match error.kind() {
+                    io::ErrorKind::TimedOut => ureq::Error::Timeout(ureq::Timeout::Resolve),
+                    io::ErrorKind::HostUnreachable => ureq::Error::Other(Box::new(NoNameServer)),
+                    _ => error.into(),
+                });
             }
-            found => found?,
         };
         let mut addresses = self.empty();
         for address in found.into_iter().take(ADDRESS_LIMIT) {
             addresses.push((address, port).into());
         }
         if addresses.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(addresses) }
+    }
+}
+
+/// No name server could be asked.
+#[derive(Debug)]
+struct NoNameServer;
+
+impl std::error::Error for NoNameServer {}
+
+impl fmt::Display for NoNameServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no name server answers")
     }
 }
 

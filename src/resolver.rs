@@ -33,8 +33,8 @@ const PACKET_SIZE: usize = 4096;
 
 /// The addresses of `host`, an IP address (an IPv6 one in brackets) or a name; none if it has none.
 ///
-/// Fails with [`ErrorKind::TimedOut`] if no name server could say so before the deadline, and when
-/// `patience` ends otherwise.
+/// Fails with [`ErrorKind::TimedOut`] at the deadline, with [`ErrorKind::HostUnreachable`] if every
+/// name server failed before, and with another kind if the wait is overruled.
 pub fn addresses(host: &str, patience: &Patience) -> io::Result<Vec<IpAddr>> {
     if let Some(address) = numeric(host) {
         return Ok(vec![address]);
@@ -139,8 +139,8 @@ fn ask(
             Err(_) => servers.remove(0),
         };
     }
-    // Every server failed, most of them by silence.
-    Err(ErrorKind::TimedOut.into())
+    let is_late = patience.deadline().remaining().is_zero();
+    Err(if is_late { ErrorKind::TimedOut } else { ErrorKind::HostUnreachable }.into())
 }
 
 /// Asks one name server for one kind of record within `share`.

@@ -367,7 +367,8 @@ fn in_namespace(set_up: &str, resolv_conf: &str) -> (Command, tempfile::NamedTem
 
 #[test]
 fn a_name_server_that_is_silent_holds_neither_the_reply_nor_the_request_line() {
-    let silent = "socat -u UDP4-RECV:53,bind=127.0.0.9 /dev/null </dev/null >/dev/null 2>&1 & ";
+    let silent = "socat -u UDP4-RECV:53,bind=127.0.0.9 /dev/null </dev/null >/dev/null 2>&1 &
+                  until grep -q :0035 /proc/net/udp; do :; done; ";
     let args = ["-d", "-t", "600", "-u", "http://wcs.example/", "hls", "9"];
     let (mut command, _file) = in_namespace(silent, "nameserver 127.0.0.9\n");
     let outcome = Connection::open_to(command.args(args), b"").finish();
@@ -383,6 +384,16 @@ fn a_name_server_that_is_silent_holds_neither_the_reply_nor_the_request_line() {
     connection.send(b"cpu 1000000");
     let outcome = connection.finish();
     outcome.expect("up 100%\n", 0);
+    assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
+}
+
+#[test]
+fn a_name_server_that_is_not_there_is_not_waited_for() {
+    let (mut command, _file) = in_namespace("", "nameserver 127.0.0.9\n");
+    let outcome = finish(command.args(["-d", "-t", "10s", "-u", "http://wcs.example/", "hls"]));
+    let why = "down # statistics page http://wcs.example/ \
+               has a host name that no name server could look up\n";
+    outcome.expect(why, 1);
     assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
 }
 
