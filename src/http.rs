@@ -27,9 +27,12 @@ const ADDRESS_LIMIT: usize = 16;
 /// The longest body that is read, in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// Buffers for the small requests and answers of this program, and so the longest header; the
-/// client's own are 128 KiB each, which costs a short run more than the whole exchange.
-const BUFFER_SIZE: usize = 16 * 1024;
+/// The longest header of an answer, in bytes. The client's own buffers are 128 KiB each, and to clear
+/// them costs a short run more than the exchange.
+const INPUT_BUFFER_SIZE: usize = 8 * 1024;
+
+/// The longest request, in bytes.
+const OUTPUT_BUFFER_SIZE: usize = 4 * 1024;
 
 /// What a server answered.
 #[derive(Debug)]
@@ -106,8 +109,8 @@ fn exchange(url: &Url, patience: &Patience) -> Result<Answer, ureq::Error> {
         .max_redirects_will_error(false)
         .proxy(None)
         .max_idle_connections(0)
-        .input_buffer_size(BUFFER_SIZE)
-        .output_buffer_size(BUFFER_SIZE)
+        .input_buffer_size(INPUT_BUFFER_SIZE)
+        .output_buffer_size(OUTPUT_BUFFER_SIZE)
         .build();
     let connector = ().chain(Tcp(patience.clone())).chain(RustlsConnector::default());
     let agent = Agent::with_parts(config, connector, Names(patience.clone()));
@@ -225,7 +228,7 @@ impl<In: Transport> Connector<In> for Tcp {
         _: Option<In>,
     ) -> Result<Option<TcpTransport>, ureq::Error> {
         let stream = Stream::connect(&details.addrs, &self.0)?;
-        let buffers = LazyBuffers::new(BUFFER_SIZE, BUFFER_SIZE);
+        let buffers = LazyBuffers::new(INPUT_BUFFER_SIZE, OUTPUT_BUFFER_SIZE);
         Ok(Some(TcpTransport { stream, buffers }))
     }
 }
@@ -250,7 +253,7 @@ impl Transport for TcpTransport {
         let buffer = self.buffers.input_append_buf();
         // A header longer than the buffer; reading into no room would look like the end.
         if buffer.is_empty() {
-            return Err(ureq::Error::LargeResponseHeader(BUFFER_SIZE, BUFFER_SIZE));
+            return Err(ureq::Error::LargeResponseHeader(INPUT_BUFFER_SIZE, INPUT_BUFFER_SIZE));
         }
         let amount = self.stream.read(buffer)?;
         self.buffers.input_appended(amount);
