@@ -3,46 +3,43 @@ The command line: options with their meaning and defaults, and the words of the 
 */
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::prelude::*;
 
 use crate::load::Period;
-use crate::request::Request;
-use crate::url::Url;
-
-/// The page that a WCS serves on its own host; from Flashphoner's documentation.
-const DEFAULT_STATS_URL: &str = "http://127.0.0.1:8081/?action=stat";
-
-/// Under the 2 s of HAProxy's default `agent-inter`, which is also how long it waits for an answer.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(1500);
+use crate::number::decimal;
+use crate::reply::Style;
+use crate::url::{Origin, Url, UrlError};
 
 /// Longer than any HAProxy waits for an agent.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// The answer to `--help`.
+/// The answer to `--help`: one screen.
 pub const HELP: &str = "\
+Usage: haproxy-agent-check [OPTIONS] [REQUEST]...
 Tells an HAProxy whether the server behind it can take traffic.
 
-Usage: haproxy-agent-check [OPTIONS] [REQUEST]...
+Request: NAME [LIMIT] [NAME [LIMIT]]..., down when a value reaches its limit;
+  cpu (percent of the online CPUs, 90), publishers, subscribers, hls (streams,
+  100 each), band-in, band-out (Mbps, 100 each), stat:KEY (any key of the
+  statistics page, no default). Without a request: all but stat:KEY.
 
-Request: NAME [LIMIT] [NAME [LIMIT]]..., down when a value reaches its limit
-  cpu          5-minute load average per online CPU, percent (default 90)
-  publishers, subscribers, hls   streams of the WCS (default 100 each)
-  band-in, band-out              its bandwidth in Mbps (default 100 each)
-  stat:KEY     any numeric key of its statistics page (a limit is required)
-  Without a request: all but stat:KEY, those that the WCS reports.
-
-Options:
   -u, --stats-url URL    statistics page [http://127.0.0.1:8081/?action=stat]
   -t, --timeout TIME     time for the whole run: 1500ms, 1.5s, 1500 [1500ms]
-      --load 1|5|15      which load average cpu uses [5]
+      --load 1|5|15      minutes of the load average that cpu uses [5]
+  -w, --weight-from PCT  lower the weight from PCT % of a limit on, 0 to 99
   -d, --describe         say why, behind a #
+  -e, --explain          table of values and limits on standard error
       --agent-send MODE  its request line: optional, required, ignore [optional]
+  -a, --allow-url ORIGIN scheme://host[:port] that request lines may name
+  -m, --maint-file PATH  answer what the file says while it is there
+  -l, --syslog           log every reply that is not up
   -h, --help             print this
   -V, --version          print the version
 
-Exit status: 0 up, 1 any other state, 2 request or options not understood
+Exit status: 0 up, 1 any other state, 2 options or request not understood
 ";
 
 /// What the request line on standard input means to a run.
@@ -62,56 +59,120 @@ pub struct Options {
     pub stats_url: Url,
     pub timeout: Duration,
     pub load: Period,
+    /// In percent of a limit.
+    pub weight_from: Option<f64>,
     pub describe: bool,
+    pub explain: bool,
     pub agent_send: AgentSend,
-    /// The request of the command line, if it holds one.
-    pub request: Option<Request>,
+    pub allow_urls: Vec<Origin>,
+    pub maint_file: Option<PathBuf>,
+    pub syslog: bool,
+    /// The words of the request.
+    pub words: String,
+    /// What is wrong with the options, in a sentence.
+    pub misuse: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            stats_url: Url::statistics_page(),
+            timeout: Duration::from_millis(1500),
+            load: Period::FiveMinutes,
+            weight_from: None,
+            describe: false,
+            explain: false,
+            agent_send: AgentSend::Optional,
+            allow_urls: Vec::new(),
+            maint_file: None,
+            syslog: false,
+            words: String::new(),
+            misuse: None,
+        }
+    }
+}
+
+impl Options {
+    /// What the options say about replies.
+    pub fn style(&self) -> Style {
+        Style {
+            describe: self.describe,
+            weight_from_percent: self.weight_from,
+            takes_back: self.maint_file.is_some(),
+        }
+    }
 }
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
 pub enum Command {
-    Run(Options),
+    Run(Box<Options>),
     Help,
     Version,
 }
 
-/// Parses the command line without its program name. Fails with a sentence that names the word that
-/// is wrong and says what would be right.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
-    let mut stats_url = DEFAULT_STATS_URL.to_owned();
-    let mut timeout = DEFAULT_TIMEOUT;
-    let mut load = Period::FiveMinutes;
-    let mut describe = false;
-    let mut agent_send = AgentSend::Optional;
-    let mut words = Vec::new();
+/// What an argument is for, besides being an option.
+enum Role {
+    Option,
+    Word(String),
+    Other(Command),
+}
 
+/// Parses the command line without its program name; the words of the request stay words.
+///
+/// What is wrong is kept as [`Options::misuse`], and the rest still counts: a reply on a mistake is
+/// logged, explained and overruled by a maintenance file like any other.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Command {
+    let mut options = Options::default();
+    let mut words = Vec::new();
     let mut parser = lexopt::Parser::from_args(args);
-    while let Some(arg) = parser.next().map_err(|error| see_help(&error))? {
-        match arg {
-            Short('h') | Long("help") => return Ok(Command::Help),
-            Short('V') | Long("version") => return Ok(Command::Version),
-            Short('u') | Long("stats-url") => stats_url = value(&mut parser)?,
-            Short('t') | Long("timeout") => timeout = parse_timeout(&value(&mut parser)?)?,
-            Long("load") => load = parse_load(&value(&mut parser)?)?,
-            Short('d') | Long("describe") => describe = true,
-            Long("agent-send") => agent_send = parse_agent_send(&value(&mut parser)?)?,
-            Value(word) => words.push(word.to_string_lossy().into_owned()),
-            Short(digit) if digit.is_ascii_digit() => {
-                return Err(format!(
-                    "'-{digit}' is no option, and a limit is a number of 0 or more"
-                ));
-            }
-            Short(_) | Long(_) => return Err(see_help(&arg.unexpected())),
+    loop {
+        match parse_next(&mut parser, &mut options) {
+            Ok(Some(Role::Option)) => {}
+            Ok(Some(Role::Word(word))) => words.push(word),
+            Ok(Some(Role::Other(command))) => return command,
+            Ok(None) => break,
+            Err(misuse) => options.misuse = options.misuse.or(Some(misuse)),
         }
     }
-    let request = Request::parse(&words.join(" ")).map_err(|error| error.to_string())?;
-    // Without its query and user information, which are nobody's business.
-    let stats_url = Url::parse(&stats_url).map_err(|error| match stats_url.split('?').next() {
-        Some(shown) if !shown.contains('@') => format!("--stats-url: '{shown}' {error}"),
-        _ => format!("--stats-url {error}"),
-    })?;
-    Ok(Command::Run(Options { stats_url, timeout, load, describe, agent_send, request }))
+    options.words = words.join(" ");
+    Command::Run(Box::new(options))
+}
+
+/// Takes the next argument, `None` behind the last. Fails with a sentence that names what is wrong and
+/// says what would be right.
+fn parse_next(parser: &mut lexopt::Parser, options: &mut Options) -> Result<Option<Role>, String> {
+    let Some(arg) = parser.next().map_err(|error| see_help(&error))? else {
+        return Ok(None);
+    };
+    match arg {
+        Short('h') | Long("help") => return Ok(Some(Role::Other(Command::Help))),
+        Short('V') | Long("version") => return Ok(Some(Role::Other(Command::Version))),
+        Value(word) => return Ok(Some(Role::Word(word.to_string_lossy().into_owned()))),
+        Short('u') | Long("stats-url") => options.stats_url = parse_stats_url(&value(parser)?)?,
+        Short('t') | Long("timeout") => options.timeout = parse_timeout(&value(parser)?)?,
+        Long("load") => options.load = parse_load(&value(parser)?)?,
+        Short('w') | Long("weight-from") => {
+            options.weight_from = Some(parse_weight_from(&value(parser)?)?);
+        }
+        Short('d') | Long("describe") => options.describe = true,
+        Short('e') | Long("explain") => options.explain = true,
+        Long("agent-send") => options.agent_send = parse_agent_send(&value(parser)?)?,
+        Short('a') | Long("allow-url") => options.allow_urls.push(parse_origin(&value(parser)?)?),
+        Short('m') | Long("maint-file") => {
+            let path = parser.value().map_err(|error| see_help(&error))?;
+            if path.is_empty() {
+                return Err("--maint-file: the path is empty".to_owned());
+            }
+            options.maint_file = Some(path.into());
+        }
+        Short('l') | Long("syslog") => options.syslog = true,
+        Short(digit) if digit.is_ascii_digit() => {
+            return Err(format!("'-{digit}' is no option, and a limit is a number of 0 or more"));
+        }
+        Short(_) | Long(_) => return Err(see_help(&arg.unexpected())),
+    }
+    Ok(Some(Role::Option))
 }
 
 fn see_help(error: &lexopt::Error) -> String {
@@ -130,12 +191,37 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
         (None, Some(number)) => (number, 1000.0),
         (None, None) => (text, 1.0),
     };
-    let is_decimal = number.chars().all(|c| c.is_ascii_digit() || c == '.');
-    let seconds = number.parse().ok().filter(|_| is_decimal).map(|n: f64| n * unit_ms / 1000.0);
-    seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    decimal(number)
+        .and_then(|number| Duration::try_from_secs_f64(number * unit_ms / 1000.0).ok())
         .filter(|time| *time >= Duration::from_millis(1) && *time <= LONGEST_TIMEOUT)
         .ok_or_else(|| format!("--timeout: '{text}' is no time from 1ms to 3600s"))
+}
+
+fn parse_stats_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).and_then(Url::http);
+    url.map_err(|error| wrong_url("--stats-url", text, error))
+}
+
+fn parse_origin(text: &str) -> Result<Origin, String> {
+    Origin::parse(text).map_err(|error| wrong_url("--allow-url", text, error))
+}
+
+/// Without the query and the user information of what was given, which are nobody's business.
+fn wrong_url(option: &str, text: &str, error: UrlError) -> String {
+    if error == UrlError::TooLong {
+        return format!("{option} {error}");
+    }
+    match text.split('?').next() {
+        Some(shown) if !shown.contains('@') => format!("{option}: '{shown}' {error}"),
+        _ => format!("{option} {error}"),
+    }
+}
+
+fn parse_weight_from(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    decimal(number)
+        .filter(|percent| *percent <= 99.0)
+        .ok_or_else(|| format!("--weight-from: '{text}' is no percentage from 0 to 99"))
 }
 
 fn parse_load(text: &str) -> Result<Period, String> {
@@ -161,8 +247,8 @@ mod tests {
     use super::*;
 
     fn options(args: &[&str]) -> Result<Options, String> {
-        match parse(args.iter().map(OsString::from))? {
-            Command::Run(options) => Ok(options),
+        match parse(args.iter().map(OsString::from)) {
+            Command::Run(options) => Ok(*options),
             other => Err(format!("{other:?}")),
         }
     }
@@ -184,6 +270,25 @@ mod tests {
         let b = options(&["cpu 70", "--load", "15", "--timeout", "2000", "--describe"]).unwrap();
         assert_eq!(a, b);
         assert!(a.describe && a.load == Period::FifteenMinutes);
+    }
+
+    #[test]
+    fn weights_begin_to_fall_at_a_percentage_from_0_to_99() {
+        for (text, percent) in [("0", 0.0), ("80", 80.0), ("80%", 80.0), ("99", 99.0)] {
+            assert_eq!(parse_weight_from(text), Ok(percent), "{text}");
+        }
+        for text in ["", "%", "-1", "99.5", "100", "1e1", "nan", "eighty"] {
+            assert!(parse_weight_from(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn behind_a_mistake_the_rest_still_counts() {
+        let options = options(&["-w", "many", "--bogus", "-d=x", "-lm", "file", "cpu"]).unwrap();
+        assert!(options.syslog && options.maint_file.is_some());
+        assert_eq!(options.words, "cpu");
+        let misuse = "--weight-from: 'many' is no percentage from 0 to 99";
+        assert_eq!(options.misuse.as_deref(), Some(misuse));
     }
 
     #[test]

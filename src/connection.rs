@@ -6,14 +6,16 @@ No descriptor is made non-blocking, since that would also change it for whoever 
 every read and write waits for its turn with poll(2), up to an instant.
 */
 
+use std::fmt;
 use std::io::{self, IoSliceMut, IsTerminal};
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, read, write};
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, getpeername, recv};
 use rustix::stdio::{stderr, stdin, stdout};
 
 /// The longest request line, in bytes, without its line end.
@@ -46,6 +48,48 @@ impl Input {
             Ok(FileType::Socket) => Self::Socket,
             Ok(FileType::Fifo) => Self::Pipe,
             _ => Self::File,
+        }
+    }
+}
+
+/// Who is at the other end of descriptor 0, as far as it matters who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Who started the process: a terminal, a pipe, a file.
+    Local,
+    Tcp(SocketAddr),
+    /// A socket that is no TCP connection, or one whose peer cannot be told any more.
+    Unknown,
+}
+
+impl Peer {
+    /// The peer of this process's standard input.
+    pub fn of(input: Input) -> Self {
+        if input != Input::Socket {
+            return Self::Local;
+        }
+        let address = getpeername(stdin()).ok().flatten();
+        address
+            .and_then(|address| SocketAddr::try_from(address).ok())
+            .map_or(Self::Unknown, Self::Tcp)
+    }
+
+    /// Whether the peer is on this machine for certain, and may have any URL asked.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Local => true,
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unknown => false,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("local"),
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unknown => f.write_str("unknown"),
         }
     }
 }
@@ -210,9 +254,14 @@ pub fn write_reply(text: &str, until: Instant) {
     write_all(stdout(), text.as_bytes(), until);
 }
 
+/// Whether descriptor 2 is a terminal.
+pub fn error_is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Writes to descriptor 2, unless that is the connection: there it would be part of the reply.
 pub fn write_error(text: &str, until: Instant) {
-    if io::stderr().is_terminal() || !is_connection(stderr()) {
+    if error_is_terminal() || !is_connection(stderr()) {
         write_all(stderr(), text.as_bytes(), until);
     }
 }
@@ -256,4 +305,20 @@ fn wait<const N: usize>(
     }
     let mut polled = polled.iter();
     fds.map(|fd| fd.is_some() && polled.next().is_some_and(|fd| !fd.revents().is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_peers_are_local() {
+        for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert!(Peer::Tcp(address.parse().unwrap()).is_local(), "{address}");
+        }
+        for address in ["10.0.0.1:1", "0.0.0.0:1", "[::ffff:10.0.0.1]:1", "[fe80::1]:1", "[::]:1"] {
+            assert!(!Peer::Tcp(address.parse().unwrap()).is_local(), "{address}");
+        }
+        assert!(Peer::Local.is_local() && !Peer::Unknown.is_local());
+    }
 }

@@ -164,7 +164,9 @@ fn classify_tls(error: &rustls::Error) -> HttpError {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "it is for another name".to_owned()
             }
-            CertificateError::Other(error) => error.to_string(),
+            CertificateError::Other(error) if error.to_string().contains("CaUsedAsEndEntity") => {
+                "it is self-signed".to_owned()
+            }
             error => error.to_string(),
         }),
         rustls::Error::InvalidMessage(_) => HttpError::NotTls,

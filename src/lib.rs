@@ -14,8 +14,12 @@ come from, `statistics` and `load`.
 mod cli;
 mod connection;
 mod deadline;
+mod explain;
 mod http;
 mod load;
+mod log;
+mod maintenance;
+mod number;
 mod patience;
 mod reply;
 mod request;
@@ -33,12 +37,16 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use cli::{AgentSend, Command, Options};
-use connection::{Event, Input, Line, RequestLine};
+use connection::{Event, Input, Line, Peer, RequestLine};
 use deadline::Deadline;
+use explain::explain;
+use maintenance::Maintenance;
 use patience::Patience;
-use reply::{Reply, State};
+use reply::Reply;
 use request::Request;
-use source::{Evidence, Source};
+use source::{Evidence, Measured, Source, Timed};
+use url::Url;
+use verdict::Outcome;
 
 /// How long a request line is waited for on a pipe or a file, where it is there at once or never.
 const PIPE_WAIT: Duration = Duration::from_millis(100);
@@ -50,37 +58,55 @@ pub fn run() -> ExitCode {
     // Its message would go to descriptor 2, which may be the connection.
     panic::set_hook(Box::new(|_| {}));
     let input = Input::of_process();
-    let mut deadline = Deadline::new(start, cli::DEFAULT_TIMEOUT);
-
-    let reply = match guarded(|| cli::parse(env::args_os().skip(1))) {
-        Ok(Ok(Command::Help)) => return print(cli::HELP),
-        Ok(Ok(Command::Version)) => {
+    // Asked now, since a peer that has its answer is soon gone.
+    let peer = Peer::of(input);
+    let panicked = |panic| End::from(Outcome::Unmeasured(panic));
+    let (options, end) = match guarded(|| cli::parse(env::args_os().skip(1))) {
+        Ok(Command::Help) => return print(cli::HELP),
+        Ok(Command::Version) => {
             return print(concat!("haproxy-agent-check ", env!("CARGO_PKG_VERSION"), "\n"));
         }
-        Ok(Ok(Command::Run(options))) => {
-            deadline = Deadline::new(start, options.timeout);
-            let reply = guarded(|| answer(&options, input, deadline))
-                .unwrap_or_else(|why| Reply::unmeasured(State::Fail, &why));
-            if options.describe { reply } else { reply.brief() }
+        Ok(Command::Run(options)) => {
+            let deadline = Deadline::new(start, options.timeout);
+            let end = guarded(|| answer(&options, input, &peer, deadline));
+            let end = end.map_or_else(panicked, |end| end.unwrap_or_else(|end| end));
+            (*options, end)
         }
-        Ok(Err(error)) => Reply::not_understood(&error),
-        Err(why) => Reply::unmeasured(State::Fail, &why),
+        Err(panic) => (Options::default(), panicked(panic)),
     };
+    let leave_at = Deadline::new(start, options.timeout).leave_at();
+    let reply = Reply::new(&end.outcome, options.style());
 
     let line = guarded(|| reply.to_string()).unwrap_or_else(|_| "fail\n".to_owned());
-    connection::write_reply(&line, deadline.leave_at());
-    if let Some(error) = reply.misuse() {
-        let error = format!("haproxy-agent-check: {}\n", reply::printable(error));
-        connection::write_error(&error, deadline.leave_at());
-    }
-    connection::drain(input, deadline.leave_at());
+    connection::write_reply(&line, leave_at);
+    // The line is out: nothing of what follows may fail, and nothing of it has to succeed.
+    let _ = guarded(|| {
+        if let Outcome::NotUnderstood(error) = &end.outcome {
+            let error = format!("haproxy-agent-check: {}\n", reply::printable(error));
+            connection::write_error(&error, leave_at);
+        }
+        if options.explain {
+            let colour = connection::error_is_terminal() && !has_no_color();
+            let table = explain(&end.request, &end.outcome, &reply, start.elapsed(), colour);
+            connection::write_error(&table, leave_at);
+        }
+        if options.syslog && !reply.is_up() {
+            log::write(&reply, &peer, &end.request);
+        }
+    });
+    connection::drain(input, leave_at);
     ExitCode::from(reply.exit_status())
 }
 
 /// Answers `--help` and `--version`.
 fn print(text: &str) -> ExitCode {
-    connection::write_reply(text, Instant::now() + cli::DEFAULT_TIMEOUT);
+    connection::write_reply(text, Instant::now() + Options::default().timeout);
     ExitCode::SUCCESS
+}
+
+/// Whether the user wants no colours; https://no-color.org.
+fn has_no_color() -> bool {
+    env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 /// What `work` makes. Fails with a sentence if it panics, which is a mistake in this program and no
@@ -96,54 +122,60 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Works out the request, asks what it needs, and judges.
-fn answer(options: &Options, input: Input, deadline: Deadline) -> Reply {
-    let mut line = RequestLine::new(input);
-    let mut request = match first_line(options.agent_send, &mut line, deadline) {
-        Ok(None) if options.agent_send == AgentSend::Required => {
-            return Reply::unmeasured(State::Fail, "no request line came");
-        }
-        Ok(line) => Request::of(options.request.clone(), line),
-        Err(error) => return Reply::not_understood(&error),
-    };
+/// How a run ended, and on which request.
+struct End {
+    outcome: Outcome,
+    /// The words of the request, as far as there are any.
+    request: String,
+}
 
-    // Until there is an answer, a line may come that changes the request.
-    let patience = Patience::new(deadline, line);
-    let mut asked: Option<(Source, Evidence)> = None;
-    loop {
-        let source = request.source(options);
-        if asked.as_ref().map(|(source, _)| source) != source.as_ref() {
-            asked = source.map(|source| {
-                patience.end_if(overrules(options.clone(), source.clone()));
-                let evidence = source.ask(&patience);
-                (source, evidence)
-            });
-        }
-        match patience.line().map(understand) {
-            Some(Ok(line)) => request = Request::of(options.request.clone(), line),
-            Some(Err(error)) => return Reply::not_understood(&error),
-            None => break,
-        }
-    }
-    let evidence = asked.map(|(_, evidence)| evidence);
-
-    match request {
-        Request::Thresholds(thresholds) => {
-            Reply::to_thresholds(&thresholds.judge(options.load, evidence.as_ref()))
-        }
+impl From<Outcome> for End {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, request: String::new() }
     }
 }
 
-/// The request in the line that is there, or comes while nothing but it can be waited for.
-fn first_line(
-    mode: AgentSend,
-    line: &mut RequestLine,
-    deadline: Deadline,
-) -> Result<Option<Request>, String> {
+/// Works out the request, measures what it needs, and judges. An error is an end too, one that came
+/// before there was anything to judge.
+fn answer(options: &Options, input: Input, peer: &Peer, deadline: Deadline) -> Result<End, End> {
+    let maint_file = options.maint_file.as_ref();
+    if let Some(maintenance) = maint_file.and_then(|path| Maintenance::read(path, deadline)) {
+        return Ok(Outcome::Maintenance(maintenance).into());
+    }
+    let asker = Asker::new(options, peer)?;
+    let mut line = RequestLine::new(input);
+    let mut request = asker.request(first_line(options.agent_send, &mut line, deadline))?;
+
+    // Until there is an answer, a line may come that changes the request.
+    let patience = Patience::new(deadline, line);
+    let mut asked: Option<(Source, Timed<Evidence>)> = None;
+    loop {
+        let source = request.source(&options.stats_url);
+        if asked.as_ref().map(|(source, _)| source) != source.as_ref() {
+            asked = source.map(|source| {
+                patience.end_if(asker.overrules(&source));
+                let evidence = Timed::of(|| source.ask(&patience));
+                (source, evidence)
+            });
+        }
+        match patience.line() {
+            Some(line) => request = asker.request(Some(line))?,
+            None => break,
+        }
+    }
+    let measured = Measured {
+        load: request.needs_load().then(|| Timed::of(|| load::percent(options.load))),
+        evidence: asked.map(|(_, evidence)| evidence),
+    };
+    Ok(End { outcome: request.judge(&measured), request: request.to_string() })
+}
+
+/// The line that is there, or comes while nothing but it can be waited for.
+fn first_line(mode: AgentSend, line: &mut RequestLine, deadline: Deadline) -> Option<Line> {
     let (idle_until, last) = match (mode, line.input()) {
         (AgentSend::Ignore, _) => {
             line.ignore();
-            return Ok(None);
+            return None;
         }
         (AgentSend::Required, _) => (deadline.at(), deadline.at()),
         (AgentSend::Optional, Input::Pipe | Input::File) => {
@@ -158,30 +190,75 @@ fn first_line(
         line.ignore();
     }
     match event {
-        Event::Line(line) => understand(line),
-        Event::Other | Event::TimeUp => Ok(None),
+        Event::Line(line) => Some(line),
+        Event::Other | Event::TimeUp => None,
     }
 }
 
-/// Whether a line makes it useless to go on asking `source`.
-fn overrules(options: Options, source: Source) -> impl Fn(&Line) -> bool {
-    move |line| match understand(line.clone()) {
-        Ok(line) => {
-            Request::of(options.request.clone(), line).source(&options).as_ref() != Some(&source)
+/// Who asks, with which command line.
+#[derive(Clone)]
+struct Asker {
+    options: Options,
+    peer: Peer,
+    /// The request of the command line, if it holds one.
+    command_line: Option<Request>,
+}
+
+impl Asker {
+    fn new(options: &Options, peer: &Peer) -> Result<Self, End> {
+        if let Some(misuse) = &options.misuse {
+            return Err(not_understood(misuse, &options.words));
         }
-        Err(_) => true,
+        let command_line = parse(&options.words)?;
+        Ok(Self { options: options.clone(), peer: peer.clone(), command_line })
+    }
+
+    /// The request of the command line and of the line that came, if one came; the end of the run
+    /// where that is none to measure for.
+    fn request(&self, line: Option<Line>) -> Result<Request, End> {
+        let line = match line {
+            None => None,
+            Some(Line::Whole(line)) => parse(&String::from_utf8_lossy(&line))?,
+            Some(Line::TooLong) => {
+                return Err(not_understood("the request line is longer than 1024 bytes", ""));
+            }
+            Some(Line::Unended) => {
+                return Err(not_understood("the request line did not end in time", ""));
+            }
+        };
+        let refusal = match &line {
+            None if self.options.agent_send == AgentSend::Required => "no request line came",
+            Some(request) if !self.may_ask(request) => "url not allowed",
+            _ => return Ok(Request::of(self.command_line.clone(), line)),
+        };
+        let request = line.map_or_else(String::new, |request| request.to_string());
+        Err(End { outcome: Outcome::Unmeasured(refusal.to_owned()), request })
+    }
+
+    /// Whether the peer may have the agent open every URL that a request line names.
+    fn may_ask(&self, request: &Request) -> bool {
+        let is_allowed = |url: &Url| self.options.allow_urls.contains(url.origin());
+        self.peer.is_local() || request.urls().into_iter().all(is_allowed)
+    }
+
+    /// Whether a line makes it useless to go on asking `source`.
+    fn overrules(&self, source: &Source) -> impl Fn(&Line) -> bool + use<> {
+        let (asker, source) = (self.clone(), source.clone());
+        move |line| match asker.request(Some(line.clone())) {
+            Ok(request) => request.source(&asker.options.stats_url).as_ref() != Some(&source),
+            Err(_) => true,
+        }
     }
 }
 
-/// The request in a line, `None` if it holds none. Fails with a sentence.
-fn understand(line: Line) -> Result<Option<Request>, String> {
-    match line {
-        Line::Whole(line) => {
-            Request::parse(&String::from_utf8_lossy(&line)).map_err(|error| error.to_string())
-        }
-        Line::TooLong => Err("the request line is longer than 1024 bytes".to_owned()),
-        Line::Unended => Err("the request line did not end in time".to_owned()),
-    }
+/// The request in a text, if it holds one.
+fn parse(text: &str) -> Result<Option<Request>, End> {
+    Request::parse(text).map_err(|error| not_understood(&error.to_string(), text))
+}
+
+/// The end of a run whose request, `text`, cannot be understood.
+fn not_understood(why: &str, text: &str) -> End {
+    End { outcome: Outcome::NotUnderstood(why.to_owned()), request: text.trim().to_owned() }
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ the `agent-check` keyword in HAProxy's configuration manual.
 
 use std::fmt;
 
-use crate::verdict::{Reading, Verdict};
+use crate::maintenance::{Maintenance, Order};
+use crate::verdict::{Outcome, Reading, Verdict};
 
 /// The longest description, in bytes: HAProxy's statistics page keeps 127 with its own words.
 const DESCRIPTION_LIMIT: usize = 100;
@@ -15,60 +16,98 @@ const DESCRIPTION_LIMIT: usize = 100;
 /// What a description that was cut ends with.
 const CUT: &str = "...";
 
-/// The exit status for options or a request that cannot be understood.
-const MISUSE: u8 = 2;
+/// Weights are multiples of this, in percent: a weight that changes with every reply would make
+/// HAProxy rebuild its tables for nothing.
+const WEIGHT_STEP: f64 = 5.0;
 
 /// The states that HAProxy is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+enum State {
     /// The server can take traffic.
     Up,
     /// It was measured and cannot.
     Down,
     /// It could not be judged.
     Fail,
+    /// Its administrator took it out.
+    Maint,
+    /// It keeps its sessions and gets no new ones.
+    Drain,
+    /// As down, and said to be on purpose.
+    Stopped,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Fail => "fail",
+            Self::Maint => "maint",
+            Self::Drain => "drain",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What the options say about replies.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Style {
+    /// Whether the reply says why.
+    pub describe: bool,
+    /// From which percentage of its limit on a value lowers the weight.
+    pub weight_from_percent: Option<f64>,
+    /// Whether the agent may have set MAINT or DRAIN before, which only `ready` takes back.
+    pub takes_back: bool,
 }
 
 /// A whole reply.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
+    is_ready: bool,
     state: State,
     weight_percent: Option<u8>,
-    description: Option<String>,
+    description: String,
     exit_status: u8,
 }
 
 impl Reply {
-    /// The reply to thresholds.
-    pub fn to_thresholds(verdict: &Verdict) -> Self {
-        let (state, weight_percent, exit_status) = match verdict.is_up() {
-            true => (State::Up, Some(100), 0),
-            false => (State::Down, None, 1),
+    /// The reply to a run that ended like this.
+    pub fn new(outcome: &Outcome, style: Style) -> Self {
+        let unmeasured = |state, description: &str, exit_status| Self {
+            is_ready: style.takes_back,
+            state,
+            weight_percent: None,
+            description: description.to_owned(),
+            exit_status,
         };
-        Self { state, weight_percent, description: Some(describe(verdict)), exit_status }
+        let reply = match outcome {
+            Outcome::Thresholds(verdict) if verdict.is_up() => Self {
+                weight_percent: Some(weight_percent(verdict.fullness(), style)),
+                ..unmeasured(State::Up, &describe(verdict), 0)
+            },
+            Outcome::Thresholds(verdict) => unmeasured(State::Down, &describe(verdict), 1),
+            Outcome::Unmeasured(why) => unmeasured(State::Fail, why, 1),
+            Outcome::NotUnderstood(why) => return unmeasured(State::Fail, why, 2),
+            Outcome::Maintenance(Maintenance { order, reason }) => {
+                let state = match order {
+                    Order::Maint => State::Maint,
+                    Order::Drain => State::Drain,
+                    Order::Down => State::Down,
+                    Order::Stopped => State::Stopped,
+                };
+                let is_ready = false;
+                return Self { is_ready, ..unmeasured(state, reason, 1) };
+            }
+        };
+        // What is wrong with a request, and why a server is out, is said in any case.
+        let description = if style.describe { reply.description } else { String::new() };
+        Self { description, ..reply }
     }
 
-    /// The reply where nothing could be measured.
-    pub fn unmeasured(state: State, why: &str) -> Self {
-        Self { state, weight_percent: None, description: Some(why.to_owned()), exit_status: 1 }
-    }
-
-    /// The reply to options or a request that cannot be understood.
-    pub fn not_understood(why: &str) -> Self {
-        Self { exit_status: MISUSE, ..Self::unmeasured(State::Fail, why) }
-    }
-
-    /// The reply without its description, unless it says what could not be understood.
-    pub fn brief(mut self) -> Self {
-        if self.exit_status != MISUSE {
-            self.description = None;
-        }
-        self
-    }
-
-    /// What could not be understood, in full, if it is that.
-    pub fn misuse(&self) -> Option<&str> {
-        self.description.as_deref().filter(|_| self.exit_status == MISUSE)
+    /// Whether the server can take traffic.
+    pub fn is_up(&self) -> bool {
+        self.state == State::Up
     }
 
     /// 0 for `up`, 2 for what could not be understood, 1 for everything else.
@@ -80,49 +119,69 @@ impl Reply {
 /// The line as it goes to HAProxy, its line end included.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.state {
-            State::Up => "up",
-            State::Down => "down",
-            State::Fail => "fail",
-        })?;
+        if self.is_ready {
+            f.write_str("ready ")?;
+        }
+        f.write_str(self.state.word())?;
         if let Some(percent) = self.weight_percent {
             write!(f, " {percent}%")?;
         }
-        let description = self.description.as_deref().map(|text| cut(&printable(text)));
-        if let Some(description) = description.filter(|text| !text.is_empty()) {
+        let description = cut(&printable(&self.description));
+        if !description.is_empty() {
             write!(f, " # {description}")?;
         }
         f.write_str("\n")
     }
 }
 
+/// The weight of a server whose tightest value uses this much of its limit, below 1: 100 up to the
+/// percentage where it begins to fall, then on a straight line to 0 at the limit, in steps of 5; at
+/// least 1, since 0 means drain to HAProxy.
+fn weight_percent(fullness: f64, style: Style) -> u8 {
+    let Some(from) = style.weight_from_percent else {
+        return 100;
+    };
+    let weight = 100.0 * (100.0 - 100.0 * fullness) / (100.0 - from);
+    // The millionth keeps a weight that is a step from falling to the next for a rounding error.
+    let steps = (weight / WEIGHT_STEP + 1e-6).floor();
+    (steps * WEIGHT_STEP).clamp(1.0, 100.0) as u8
+}
+
 /// What decides first: values that reached their limit, then faults; where there are neither, every
 /// value, the tightest first.
 fn describe(verdict: &Verdict) -> String {
+    let faults = verdict.faults();
     let mut readings: Vec<&Reading> = verdict.readings.iter().collect();
     readings.sort_by(|a, b| b.fullness().total_cmp(&a.fullness()));
-    if !verdict.faults.is_empty() {
+    if !faults.is_empty() {
         readings.retain(|reading| reading.is_reached());
     }
-    let readings = readings.into_iter().map(show);
-    let faults = verdict.faults.iter().cloned();
+    let values: Vec<String> = readings.into_iter().filter_map(show).collect();
     // Values part at spaces, sentences need more.
-    let readings = readings.collect::<Vec<_>>().join(" ");
-    let parts = Some(readings).into_iter().filter(|text| !text.is_empty()).chain(faults);
+    let values = Some(values.join(" ")).filter(|values| !values.is_empty());
+    let parts = values.into_iter().chain(faults.into_iter().map(str::to_owned));
     parts.collect::<Vec<_>>().join("; ")
 }
 
-fn show(reading: &Reading) -> String {
-    let Reading { name, value, limit } = reading;
-    // Rounded down, so that a value below its limit is not shown as having reached it; in full where
-    // rounding would show one that has reached its limit as being below.
+fn show(reading: &Reading) -> Option<String> {
+    let Reading { name, limit, .. } = reading;
+    let value = shown_value(reading)?;
+    // A percentage and a count are plain by their names. No space: a value stays one word.
+    let unit = if reading.unit == "%" { "" } else { reading.unit };
+    Some(format!("{name} {}/{}{unit}", number(value), number(*limit)))
+}
+
+/// The value rounded down to one decimal, so that one below its limit is not shown as having reached
+/// it; in full where that would show one that has reached its limit as being below.
+pub fn shown_value(reading: &Reading) -> Option<f64> {
+    let value = *reading.value.as_ref().ok()?;
     let rounded = (value * 10.0).floor() / 10.0;
-    let is_faithful = (rounded >= *limit) == reading.is_reached() && rounded.is_finite();
-    format!("{name} {}/{}", number(if is_faithful { rounded } else { *value }), number(*limit))
+    let is_faithful = (rounded >= reading.limit) == reading.is_reached() && rounded.is_finite();
+    Some(if is_faithful { rounded } else { value })
 }
 
 /// A number in digits, or with an exponent where that would be too many.
-fn number(number: f64) -> String {
+pub fn number(number: f64) -> String {
     if number < 1e15 { number.to_string() } else { format!("{number:e}") }
 }
 
@@ -153,59 +212,128 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn reading(name: &str, value: f64, limit: f64) -> Reading {
-        Reading { name: name.to_owned(), value, limit }
+    use std::time::Duration;
+
+    const DESCRIBED: Style = Style { describe: true, weight_from_percent: None, takes_back: false };
+
+    fn reading(name: &str, value: Result<f64, &str>, limit: f64) -> Reading {
+        Reading {
+            name: name.to_owned(),
+            unit: if name.starts_with("band") { "Mbps" } else { "" },
+            value: value.map_err(str::to_owned),
+            limit,
+            source: "test",
+            took: Duration::ZERO,
+        }
     }
 
-    fn line(readings: &[Reading], faults: &[&str]) -> String {
-        let verdict = Verdict {
-            readings: readings.to_vec(),
-            faults: faults.iter().map(|&fault| fault.to_owned()).collect(),
-        };
-        Reply::to_thresholds(&verdict).to_string()
+    fn verdict(readings: &[Reading]) -> Outcome {
+        Outcome::Thresholds(Verdict { readings: readings.to_vec() })
+    }
+
+    fn line(readings: &[Reading]) -> String {
+        Reply::new(&verdict(readings), DESCRIBED).to_string()
+    }
+
+    fn misuse(why: &str) -> String {
+        Reply::new(&Outcome::NotUnderstood(why.to_owned()), DESCRIBED).to_string()
     }
 
     #[test]
     fn the_tightest_value_comes_first() {
-        let readings = [reading("publishers", 3.0, 100.0), reading("cpu", 12.56, 90.0)];
-        assert_eq!(line(&readings, &[]), "up 100% # cpu 12.5/90 publishers 3/100\n");
+        let readings = [
+            reading("publishers", Ok(3.0), 100.0),
+            reading("band-in", Ok(6.25), 100.0),
+            reading("cpu", Ok(12.56), 90.0),
+        ];
+        let expected = "up 100% # cpu 12.5/90 band-in 6.2/100Mbps publishers 3/100\n";
+        assert_eq!(line(&readings), expected);
     }
 
     #[test]
     fn reached_values_come_before_faults_and_the_rest_is_left_out() {
-        let readings = [reading("cpu", 93.4, 90.0), reading("hls", 3.0, 100.0)];
-        assert_eq!(line(&readings, &[]), "down # cpu 93.4/90 hls 3/100\n");
-        assert_eq!(line(&readings, &["a is gone"]), "down # cpu 93.4/90; a is gone\n");
-        assert_eq!(line(&readings[1..], &["a", "b"]), "down # a; b\n");
+        let (cpu, hls) = (reading("cpu", Ok(93.4), 90.0), reading("hls", Ok(3.0), 100.0));
+        let [a, b] = ["a is gone", "b too"].map(|fault| reading("x", Err(fault), 100.0));
+        assert_eq!(line(&[hls.clone(), cpu.clone()]), "down # cpu 93.4/90 hls 3/100\n");
+        assert_eq!(line(&[a.clone(), hls.clone(), cpu]), "down # cpu 93.4/90; a is gone\n");
+        assert_eq!(line(&[hls, a.clone(), b, a]), "down # a is gone; b too\n");
     }
 
     #[test]
     fn rounding_never_moves_a_value_across_its_limit() {
-        assert_eq!(show(&reading("a", 89.99, 90.0)), "a 89.9/90");
-        assert_eq!(show(&reading("a", 90.04, 90.04)), "a 90.04/90.04");
-        assert_eq!(show(&reading("a", 0.0, 0.0)), "a 0/0");
-        assert_eq!(show(&reading("a", 1e308, 5.0)), "a 1e308/5");
-        assert_eq!(show(&reading("a", 1e300, 9e307)), "a 1e300/9e307");
+        let show = |value, limit| show(&reading("a", Ok(value), limit)).unwrap();
+        assert_eq!(show(89.99, 90.0), "a 89.9/90");
+        assert_eq!(show(90.04, 90.04), "a 90.04/90.04");
+        assert_eq!(show(0.0, 0.0), "a 0/0");
+        assert_eq!(show(1e308, 5.0), "a 1e308/5");
+        assert_eq!(show(1e300, 9e307), "a 1e300/9e307");
     }
 
     #[test]
     fn a_reply_without_description_is_exactly_its_words() {
-        let up = Reply::to_thresholds(&Verdict::default());
-        assert_eq!(up.brief().to_string(), "up 100%\n");
-        let fail = Reply::unmeasured(State::Fail, "no request line came");
-        assert_eq!(fail.brief().to_string(), "fail\n");
-        let misuse = Reply::not_understood("'x' is unknown");
-        assert_eq!(misuse.brief().to_string(), "fail # 'x' is unknown\n");
+        let brief = |outcome| Reply::new(&outcome, Style::default()).to_string();
+        let readings = [reading("cpu", Ok(1.0), 90.0)];
+        assert_eq!(brief(verdict(&readings)), "up 100%\n");
+        assert_eq!(brief(verdict(&[reading("cpu", Ok(90.0), 90.0)])), "down\n");
+        assert_eq!(brief(Outcome::Unmeasured("why".to_owned())), "fail\n");
+        assert_eq!(brief(Outcome::NotUnderstood("'x'".to_owned())), "fail # 'x'\n");
+    }
+
+    #[test]
+    fn ready_begins_every_reply_but_those_of_a_maintenance_file() {
+        let style = Style { takes_back: true, ..Style::default() };
+        let reply = |outcome| Reply::new(&outcome, style).to_string();
+        assert_eq!(reply(verdict(&[])), "ready up 100%\n");
+        assert_eq!(reply(verdict(&[reading("cpu", Ok(9.0), 9.0)])), "ready down\n");
+        assert_eq!(reply(Outcome::Unmeasured("why".to_owned())), "ready fail\n");
+        assert_eq!(reply(Outcome::NotUnderstood("'x'".to_owned())), "ready fail # 'x'\n");
+        for (order, line) in [
+            (Order::Maint, "maint # why\n"),
+            (Order::Drain, "drain # why\n"),
+            (Order::Down, "down # why\n"),
+            (Order::Stopped, "stopped # why\n"),
+        ] {
+            let maintenance = Maintenance { order, reason: "why".to_owned() };
+            assert_eq!(reply(Outcome::Maintenance(maintenance)), line);
+        }
+    }
+
+    #[test]
+    fn the_weight_falls_from_100_at_the_percentage_to_1_at_the_limit() {
+        for (from, value, limit, weight) in [
+            (80.0, 0.0, 100.0, 100),
+            (80.0, 79.9, 100.0, 100),
+            (80.0, 80.0, 100.0, 100),
+            (80.0, 80.1, 100.0, 95),
+            (80.0, 81.0, 100.0, 95),
+            (80.0, 90.0, 100.0, 50),
+            (80.0, 90.1, 100.0, 45),
+            (80.0, 98.9, 100.0, 5),
+            (80.0, 99.0, 100.0, 5),
+            (80.0, 99.1, 100.0, 1),
+            (80.0, 99.999, 100.0, 1),
+            (0.0, 0.0, 100.0, 100),
+            (0.0, 1.0, 100.0, 95),
+            (0.0, 50.0, 100.0, 50),
+            (0.0, 0.15, 0.3, 50),
+            (70.0, 0.085, 0.1, 50),
+            (99.0, 99.0, 100.0, 100),
+            (99.0, 99.5, 100.0, 50),
+        ] {
+            let style = Style { weight_from_percent: Some(from), ..Style::default() };
+            let readings = [reading("a", Ok(value), limit), reading("b", Ok(0.0), 1.0)];
+            let reply = Reply::new(&verdict(&readings), style).to_string();
+            assert_eq!(reply, format!("up {weight}%\n"), "{value}/{limit} from {from} %");
+        }
     }
 
     #[test]
     fn a_description_is_printable_ascii_of_at_most_100_bytes() {
-        let hostile = "a\r\nup\t100%\0\u{7f}é\u{2028}b";
-        let reply = Reply::not_understood(hostile).to_string();
+        let reply = misuse("a\r\nup\t100%\0\u{7f}\u{e9}\u{2028}b");
         assert_eq!(reply, "fail # a??up?100%????b\n");
 
         for length in 95..110 {
-            let reply = Reply::not_understood(&"x".repeat(length)).to_string();
+            let reply = misuse(&"x".repeat(length));
             assert_eq!(reply.len(), "fail # ".len() + length.min(100) + 1, "{length}");
             assert_eq!(reply.ends_with("...\n"), length > 100, "{length}");
         }
@@ -213,8 +341,7 @@ mod tests {
 
     #[test]
     fn a_long_description_is_cut_between_words() {
-        let words = "word ".repeat(30);
-        let reply = Reply::not_understood(&words).to_string();
+        let reply = misuse(&"word ".repeat(30));
         assert!(reply.ends_with("word...\n"), "{reply}");
         assert!(reply.len() <= "fail # ".len() + 101, "{reply}");
         assert_eq!(cut(&format!("{} {}", "a".repeat(97), "b".repeat(9))), "a".repeat(97) + "...");

@@ -4,9 +4,10 @@ Requests: the same text from the command line and from HAProxy's `agent-send`, p
 
 use std::fmt;
 
-use crate::cli::Options;
-use crate::source::Source;
+use crate::source::{Measured, Source};
 use crate::thresholds::Thresholds;
+use crate::url::Url;
+use crate::verdict::Outcome;
 
 /// What the agent is asked to judge.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +45,13 @@ impl Request {
         Thresholds::parse(words).map(|thresholds| Some(Self::Thresholds(thresholds)))
     }
 
+    /// The URLs that the request names, which not everybody may have opened.
+    pub fn urls(&self) -> Vec<&Url> {
+        match self {
+            Self::Thresholds(_) => Vec::new(),
+        }
+    }
+
     /// What is asked of the agent by a command line and a request line, either of which may be
     /// absent: thresholds of both are added, else the line counts.
     pub fn of(command_line: Option<Self>, line: Option<Self>) -> Self {
@@ -56,12 +64,51 @@ impl Request {
         }
     }
 
-    /// What has to be asked before the request can be judged, if anything.
-    pub fn source(&self, options: &Options) -> Option<Source> {
+    /// What has to be asked before the request can be judged, if anything; `stats_url` is where the
+    /// statistics page is.
+    pub fn source(&self, stats_url: &Url) -> Option<Source> {
         match self {
-            Self::Thresholds(thresholds) => thresholds
-                .need_statistics()
-                .then(|| Source::StatisticsPage(options.stats_url.clone())),
+            Self::Thresholds(thresholds) => {
+                thresholds.need_statistics().then(|| Source::StatisticsPage(stats_url.clone()))
+            }
         }
+    }
+
+    /// Whether the machine's load has to be measured before the request can be judged.
+    pub fn needs_load(&self) -> bool {
+        match self {
+            Self::Thresholds(thresholds) => thresholds.need_load(),
+        }
+    }
+
+    /// Compares what was measured with what was asked.
+    pub fn judge(&self, measured: &Measured) -> Outcome {
+        match self {
+            Self::Thresholds(thresholds) => Outcome::Thresholds(thresholds.judge(measured)),
+        }
+    }
+}
+
+/// The words of the request, from which it could be parsed again.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Thresholds(thresholds) => thresholds.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_of_a_request_can_be_parsed_again() {
+        let all = "cpu 70% publishers 1 subscribers 2.50 hls band-in 0 band-out 3 stat:a-b.c 0.125";
+        let request = Request::parse(all).unwrap().unwrap();
+        let shown =
+            "cpu 70 publishers 1 subscribers 2.5 hls 100 band-in 0 band-out 3 stat:a-b.c 0.125";
+        assert_eq!(request.to_string(), shown);
+        assert_eq!(Request::parse(shown), Ok(Some(request)));
     }
 }

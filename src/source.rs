@@ -2,6 +2,8 @@
 What a request has to ask of other processes before it can be judged.
 */
 
+use std::time::{Duration, Instant};
+
 use crate::patience::Patience;
 use crate::statistics::Page;
 use crate::url::Url;
@@ -16,6 +18,30 @@ pub enum Source {
 #[derive(Debug)]
 pub enum Evidence {
     Statistics(Result<Page, String>),
+}
+
+/// Something that was measured, and how long that took.
+#[derive(Clone, Debug)]
+pub struct Timed<T> {
+    pub result: T,
+    pub took: Duration,
+}
+
+/// All that was measured for a request.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// The machine's load in percent, or in a sentence why it cannot be had.
+    pub load: Option<Timed<Result<f64, String>>>,
+    pub evidence: Option<Timed<Evidence>>,
+}
+
+impl<T> Timed<T> {
+    /// Does what measures something.
+    pub fn of(measure: impl FnOnce() -> T) -> Self {
+        let start = Instant::now();
+        let result = measure();
+        Self { result, took: start.elapsed() }
+    }
 }
 
 impl Source {

@@ -4,9 +4,12 @@ Thresholds: `NAME [LIMIT] [NAME [LIMIT]]...`, the request of a media server.
 A value that reaches its limit takes the server down, and so does one that cannot be had.
 */
 
-use crate::load::{self, Period};
+use std::fmt;
+use std::time::Duration;
+
+use crate::number::decimal;
 use crate::request::NotUnderstood;
-use crate::source::Evidence;
+use crate::source::{Evidence, Measured, Timed};
 use crate::statistics::{NotANumber, Statistics};
 use crate::verdict::{Reading, Verdict};
 
@@ -72,6 +75,21 @@ impl Metric {
             Self::BandIn => vec!["global_bandwidth_in"],
             Self::BandOut => vec!["global_bandwidth_out"],
             Self::Stat(key) => vec![key],
+        }
+    }
+
+    /// The value on the page, `None` if the page does not report it.
+    fn find(&self, statistics: &Result<Statistics, String>) -> Result<Option<f64>, String> {
+        let statistics = statistics.as_ref().map_err(String::clone)?;
+        sum(statistics, &self.keys()).map_err(|error| format!("{}: {error}", self.name()))
+    }
+
+    /// The unit of the value; empty for a count or a key of the page.
+    fn unit(&self) -> &'static str {
+        match self {
+            Self::Cpu => "%",
+            Self::BandIn | Self::BandOut => "Mbps",
+            Self::Publishers | Self::Subscribers | Self::Hls | Self::Stat(_) => "",
         }
     }
 
@@ -154,66 +172,74 @@ impl Thresholds {
         self.thresholds.iter().any(|threshold| !threshold.metric.keys().is_empty())
     }
 
-    /// Compares every value with its limit. There is `evidence` where a threshold needs it.
-    pub fn judge(&self, period: Period, evidence: Option<&Evidence>) -> Verdict {
-        let statistics = match evidence {
-            Some(Evidence::Statistics(Ok(page))) => {
-                let keys = self.thresholds.iter().flat_map(|threshold| threshold.metric.keys());
-                page.read(&keys.collect::<Vec<_>>())
-            }
-            Some(Evidence::Statistics(Err(error))) => Err(error.clone()),
-            None => Err("the statistics page was not asked".to_owned()),
-        };
-        let mut verdict = Verdict::default();
-        for Threshold { metric, limit } in &self.thresholds {
-            let value = match (metric, &statistics) {
-                (Metric::Cpu, _) => {
-                    load::percent(period).map(Some).map_err(|error| format!("cpu: {error}"))
+    /// Whether any of the thresholds needs the machine's load.
+    pub fn need_load(&self) -> bool {
+        self.thresholds.iter().any(|threshold| threshold.metric == Metric::Cpu)
+    }
+
+    /// Finds every value in what was measured.
+    pub fn judge(&self, measured: &Measured) -> Verdict {
+        let keys = self.thresholds.iter().flat_map(|threshold| threshold.metric.keys());
+        let keys: Vec<&str> = keys.collect();
+        let statistics = measured.evidence.as_ref().map(|evidence| {
+            let Evidence::Statistics(page) = &evidence.result;
+            let page = page.as_ref().map_err(String::clone);
+            Timed { result: page.and_then(|page| page.read(&keys)), took: evidence.took }
+        });
+        let readings = self.thresholds.iter().filter_map(|threshold| {
+            let metric = &threshold.metric;
+            let name = metric.name();
+            let (value, source, took) = match (metric, &measured.load, &statistics) {
+                (Metric::Cpu, Some(load), _) => {
+                    let value = load.result.clone().map(Some);
+                    (value.map_err(|error| format!("{name}: {error}")), "load average", load.took)
                 }
-                (_, Ok(statistics)) => sum(statistics, &metric.keys())
-                    .map_err(|error| format!("{}: {error}", metric.name())),
-                (_, Err(error)) => Err(error.clone()),
-            };
-            let fault = match value {
-                Ok(Some(value)) => {
-                    verdict.readings.push(Reading { name: metric.name(), value, limit: *limit });
-                    continue;
+                (Metric::Cpu, None, _) | (_, _, None) => {
+                    (Err(format!("{name} was not measured")), "nowhere", Duration::ZERO)
                 }
-                Ok(None) if self.skip_missing => continue,
-                Ok(None) => format!("{}: {}", metric.name(), metric.missing()),
-                Err(fault) => fault,
+                (_, _, Some(Timed { result: statistics, took })) => {
+                    (metric.find(statistics), "statistics page", *took)
+                }
             };
-            // A page that cannot be had is one fault, however many values were to come from it.
-            if !verdict.faults.contains(&fault) {
-                verdict.faults.push(fault);
-            }
+            let value = match value {
+                Ok(None) if self.skip_missing => return None,
+                Ok(None) => Err(format!("{name}: {}", metric.missing())),
+                Ok(Some(value)) => Ok(value),
+                Err(fault) => Err(fault),
+            };
+            Some(Reading { name, unit: metric.unit(), value, limit: threshold.limit, source, took })
+        });
+        Verdict { readings: readings.collect() }
+    }
+}
+
+/// The words of the request, from which it could be parsed again.
+impl fmt::Display for Thresholds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, Threshold { metric, limit }) in self.thresholds.iter().enumerate() {
+            let space = if place == 0 { "" } else { " " };
+            write!(f, "{space}{} {limit}", metric.name())?;
         }
-        verdict
+        Ok(())
     }
 }
 
 /// A word that is no name; behind a name it may have been meant as its limit.
 fn unknown_name(word: &str, is_first: bool) -> NotUnderstood {
     let names = NAMED.map(|(name, ..)| name).join(", ");
-    NotUnderstood::new(
-        word,
-        match is_first {
-            true => format!("is none of {names}, {STAT_PREFIX}KEY"),
-            false => format!("is no limit ({A_LIMIT}) and none of {names}, {STAT_PREFIX}KEY"),
-        },
-    )
+    let problem = match is_first {
+        true => format!("is none of {names}, {STAT_PREFIX}KEY"),
+        false => format!("is no limit ({A_LIMIT}) and none of {names}, {STAT_PREFIX}KEY"),
+    };
+    NotUnderstood::new(word, problem)
 }
 
-/// A limit is a decimal number: digits with at most one point among them; a percentage for `cpu`.
+/// A limit is a decimal number; `cpu` takes a percentage too.
 fn parse_limit(word: &str, metric: &Metric) -> Option<f64> {
-    let number = match metric {
-        Metric::Cpu => word.strip_suffix('%').unwrap_or(word),
-        _ => word,
-    };
-    let is_decimal = number.chars().all(|c| c.is_ascii_digit() || c == '.');
-    // A number too long for its type is no limit, since nothing could reach it.
-    let limit = number.parse().ok().filter(|limit: &f64| limit.is_finite());
-    limit.filter(|_| is_decimal)
+    match metric {
+        Metric::Cpu => decimal(word.strip_suffix('%').unwrap_or(word)),
+        _ => decimal(word),
+    }
 }
 
 /// The sum of those keys that the page reports, or `None` if it reports none of them.

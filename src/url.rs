@@ -1,37 +1,64 @@
 /*!
-URLs that the agent may open, checked once.
+URLs that the agent may open, checked once, and the origins that it may be told to open.
 
-The same parser that the HTTP client uses: an address that was judged by one parser and opened by
-another could be two addresses.
+The parser is the HTTP client's own: an address that was judged by one parser and opened by another
+could be two addresses.
 */
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use ureq::http::Uri;
+
+/// The page that a WCS serves on its own host; from Flashphoner's documentation.
+const STATISTICS_PAGE: &str = "http://127.0.0.1:8081/?action=stat";
+
+/// Every scheme that the agent opens, with its port.
+const SCHEMES: [(&str, u16); 4] = [("http", 80), ("https", 443), ("ws", 80), ("wss", 443)];
+
+/// The longest URL, in bytes: a request with it has to fit the HTTP client's buffer.
+const LENGTH_LIMIT: usize = 2048;
 
 /// The longest URL that messages show in full, in characters.
 const BRIEF_LENGTH: usize = 40;
 
-/// An `http` or `https` URL with a host and without user information.
+/// A URL of one of [`SCHEMES`] with a host and without user information.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Url(Uri);
+pub struct Url {
+    uri: Uri,
+    origin: Origin,
+}
+
+/// What decides which server a URL names: scheme, host and port, in one form each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    scheme: &'static str,
+    host: String,
+    port: u16,
+}
 
 /// Why a text is no URL that the agent opens, as the rest of a sentence that begins with the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlError {
     Malformed,
     Scheme,
+    NotHttp,
     UserInformation,
     Port,
+    NotAnOrigin,
+    TooLong,
 }
 
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "is no URL: http://HOST[:PORT][/PATH] is expected",
-            Self::Scheme => "has another scheme than http or https",
+            Self::Scheme => "has another scheme than http, https, ws or wss",
+            Self::NotHttp => "has another scheme than http or https",
             Self::UserInformation => "holds user information, which is not allowed",
             Self::Port => "has no port from 1 to 65535",
+            Self::TooLong => "is longer than 2048 bytes",
+            Self::NotAnOrigin => "is more than scheme://host[:port]",
         })
     }
 }
@@ -39,25 +66,39 @@ impl fmt::Display for UrlError {
 impl Url {
     /// Parses a URL; see [`UrlError`] for what is refused.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
+        if text.len() > LENGTH_LIMIT {
+            return Err(UrlError::TooLong);
+        }
         let uri: Uri = text.parse().map_err(|_| UrlError::Malformed)?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(UrlError::Malformed);
         };
-        if !["http", "https"].contains(&scheme) {
-            return Err(UrlError::Scheme);
-        }
+        let known = SCHEMES.iter().find(|(known, _)| scheme.eq_ignore_ascii_case(known));
+        let (scheme, default_port) = *known.ok_or(UrlError::Scheme)?;
         if authority.as_str().contains('@') {
             return Err(UrlError::UserInformation);
         }
-        if authority.host().is_empty() || authority.host() == "[]" {
-            return Err(UrlError::Malformed);
-        }
+        let host = normal_host(authority.host()).ok_or(UrlError::Malformed)?;
         // A port that is no number is not an error to the parser: it would be taken as absent.
-        let has_port = authority.as_str() != authority.host();
-        if has_port && authority.port_u16().is_none_or(|port| port == 0) {
-            return Err(UrlError::Port);
+        let port = match authority.as_str() == authority.host() {
+            true => default_port,
+            false => authority.port_u16().filter(|port| *port > 0).ok_or(UrlError::Port)?,
+        };
+        Ok(Self { origin: Origin { scheme, host, port }, uri })
+    }
+
+    /// The page that is asked where no other is named.
+    pub fn statistics_page() -> Self {
+        Self::parse(STATISTICS_PAGE)
+            .unwrap_or_else(|_| unreachable!("a constant that a test parses"))
+    }
+
+    /// This URL, if its scheme is that of an HTTP request.
+    pub fn http(self) -> Result<Self, UrlError> {
+        match self.origin.scheme {
+            "http" | "https" => Ok(self),
+            _ => Err(UrlError::NotHttp),
         }
-        Ok(Self(uri))
     }
 
     /// What a message shows of the URL: not its query, which may hold what does not belong there, and
@@ -72,16 +113,43 @@ impl Url {
 
     /// The URL as the HTTP client takes it.
     pub fn uri(&self) -> &Uri {
-        &self.0
+        &self.uri
+    }
+
+    /// The server that the URL names.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+}
+
+impl Origin {
+    /// Parses `scheme://host[:port]`.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let url = Url::parse(text)?;
+        let beyond = url.uri.path_and_query().map_or("", |beyond| beyond.as_str());
+        // Whether the text has a fragment, which the parser drops, shows in its end.
+        if !matches!(beyond, "" | "/") || text.contains('#') {
+            return Err(UrlError::NotAnOrigin);
+        }
+        Ok(url.origin)
+    }
+}
+
+/// The host in the one form in which hosts are compared; `None` if it is no host.
+fn normal_host(host: &str) -> Option<String> {
+    let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match v6 {
+        Some(address) => address.parse().ok().map(|address: Ipv6Addr| format!("[{address}]")),
+        None => Some(host.to_ascii_lowercase()).filter(|host| !host.is_empty()),
     }
 }
 
 /// Without the query, which may hold what does not belong on a statistics page.
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = self.0.scheme_str().unwrap_or_default();
-        let authority = self.0.authority().map_or("", |a| a.as_str());
-        write!(f, "{scheme}://{authority}{}", self.0.path())
+        let scheme = self.uri.scheme_str().unwrap_or_default();
+        let authority = self.uri.authority().map_or("", |a| a.as_str());
+        write!(f, "{scheme}://{authority}{}", self.uri.path())
     }
 }
 
@@ -95,6 +163,49 @@ mod tests {
         assert_eq!(url.to_string(), "http://127.0.0.1:8081/");
         let url = Url::parse("https://[::1]/a/b?c").unwrap();
         assert_eq!(url.to_string(), "https://[::1]/a/b");
+    }
+
+    #[test]
+    fn the_default_page_is_a_url() {
+        assert_eq!(Url::statistics_page().to_string(), "http://127.0.0.1:8081/");
+    }
+
+    #[test]
+    fn origins_are_compared_as_what_they_mean() {
+        for (origin, url) in [
+            ("http://10.0.0.5:8888", "http://10.0.0.5:8888/v1/chain/get_info?x"),
+            ("http://API.example.com", "http://api.Example.com:80/"),
+            ("https://api.example.com:443/", "https://api.example.com"),
+            ("ws://10.0.0.5", "ws://10.0.0.5:80"),
+            ("wss://10.0.0.5", "wss://10.0.0.5:443"),
+            ("http://[::1]:80", "http://[0:0::1]"),
+        ] {
+            let origin = Origin::parse(origin).unwrap();
+            assert_eq!(&origin, Url::parse(url).unwrap().origin(), "{url}");
+        }
+        for (origin, url) in [
+            ("http://10.0.0.5:8888", "http://10.0.0.5:8889/"),
+            ("http://10.0.0.5:8888", "http://10.0.0.5:88880/"),
+            ("http://10.0.0.5", "https://10.0.0.5:80"),
+            ("http://10.0.0.5", "ws://10.0.0.5:80"),
+            ("http://10.0.0.5", "http://10.0.0.50"),
+            ("http://10.0.0.5", "http://10.0.0.5.example.com"),
+            ("http://10.0.0.5", "http://10.0.0.5@evil.example.com"),
+            ("http://example.com", "http://example.com.evil.com"),
+        ] {
+            let origin = Origin::parse(origin).unwrap();
+            assert!(Url::parse(url).map_or(true, |url| url.origin() != &origin), "{url}");
+        }
+    }
+
+    #[test]
+    fn more_than_an_origin_is_no_origin() {
+        for text in ["http://a/b", "http://a/?b", "http://a?b", "http://a#b", "http://a/#"] {
+            assert_eq!(Origin::parse(text), Err(UrlError::NotAnOrigin), "{text}");
+        }
+        assert_eq!(Origin::parse("ftp://a"), Err(UrlError::Scheme));
+        assert_eq!(Origin::parse("http://u@a"), Err(UrlError::UserInformation));
+        assert_eq!(Origin::parse("a:80"), Err(UrlError::Malformed));
     }
 
     #[test]
@@ -114,8 +225,12 @@ mod tests {
             ("http://host:/", UrlError::Port),
             ("http://host:65536/", UrlError::Port),
             ("http://host:80a/", UrlError::Port),
+            ("http://[::x]/", UrlError::Malformed),
+            ("http://[127.0.0.1]/", UrlError::Malformed),
+            ("http://[]/", UrlError::Malformed),
+            ("ws://host/", UrlError::NotHttp),
         ] {
-            assert_eq!(Url::parse(text), Err(error), "{text}");
+            assert_eq!(Url::parse(text).and_then(Url::http), Err(error), "{text}");
         }
     }
 }

@@ -1,40 +1,83 @@
 /*!
-What a check found, in terms of values and limits; it knows nothing of HAProxy's words.
+What a run found out, in terms of values and limits; nothing here knows HAProxy's words.
 */
 
-/// A value that was measured and the limit it must not reach.
+use std::time::Duration;
+
+use crate::maintenance::Maintenance;
+
+/// One value of a request, and the limit that it must not reach.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     /// The name that the request gave the value.
     pub name: String,
-    pub value: f64,
+    /// The unit of value and limit, for people; empty for a plain count.
+    pub unit: &'static str,
+    /// The value, or a sentence on why it cannot be had.
+    pub value: Result<f64, String>,
     pub limit: f64,
+    /// Where the value came from, for people.
+    pub source: &'static str,
+    /// How long it took to get it from there.
+    pub took: Duration,
 }
 
 impl Reading {
-    /// Whether the value has reached its limit.
+    /// Whether there is a value, and it has reached the limit.
     pub fn is_reached(&self) -> bool {
-        self.value >= self.limit
+        self.value.as_ref().is_ok_and(|value| *value >= self.limit)
     }
 
-    /// How much of the limit is used: 0 is none, 1 is all of it. A limit of 0 is always used up.
+    /// How much of the limit is used: 0 is none, 1 is all of it. A limit of 0 is always used up, and
+    /// so is that of a value that cannot be had.
     pub fn fullness(&self) -> f64 {
-        if self.limit > 0.0 { self.value / self.limit } else { f64::INFINITY }
+        match self.value {
+            Ok(value) if self.limit > 0.0 => value / self.limit,
+            _ => f64::INFINITY,
+        }
     }
 }
 
 /// The outcome of a check that could be carried out.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdict {
     /// What was measured, in the order of the request.
     pub readings: Vec<Reading>,
-    /// Sentences on what is wrong besides the readings.
-    pub faults: Vec<String>,
 }
 
 impl Verdict {
-    /// Whether the server can take traffic.
+    /// Whether the server can take traffic: every value is there and below its limit.
     pub fn is_up(&self) -> bool {
-        self.faults.is_empty() && !self.readings.iter().any(Reading::is_reached)
+        self.readings.iter().all(|reading| reading.value.is_ok() && !reading.is_reached())
     }
+
+    /// Why values cannot be had, each reason once: a page that cannot be had is one fault, however
+    /// many values were to come from it.
+    pub fn faults(&self) -> Vec<&str> {
+        let mut faults = Vec::new();
+        for fault in self.readings.iter().filter_map(|reading| reading.value.as_ref().err()) {
+            if !faults.contains(&fault.as_str()) {
+                faults.push(fault.as_str());
+            }
+        }
+        faults
+    }
+
+    /// How much of its limit the tightest value uses; see [`Reading::fullness`].
+    pub fn fullness(&self) -> f64 {
+        self.readings.iter().map(Reading::fullness).fold(0.0, f64::max)
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Thresholds were compared with their values.
+    Thresholds(Verdict),
+    /// A maintenance file was there, and nothing was measured.
+    Maintenance(Maintenance),
+    /// The request was understood, and there is no verdict on it; a sentence on why.
+    Unmeasured(String),
+    /// The options or the request cannot be understood; a sentence that names the word.
+    NotUnderstood(String),
 }

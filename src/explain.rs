@@ -1,0 +1,223 @@
+/*!
+The table of a run for people: every value against its limit, and how the reply came about.
+*/
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::maintenance::Order;
+use crate::reply::{Reply, number, printable, shown_value};
+use crate::verdict::{Outcome, Reading, Verdict};
+
+/// The widest line, in columns.
+const WIDTH: usize = 80;
+
+/// The widths of the columns before the last; two spaces stand between columns.
+const NAME: usize = 14;
+const VALUE: usize = 11;
+const LIMIT: usize = 11;
+const BAR: usize = 8;
+
+/// What surrounds a row on a terminal that shows colours, by how full its limit is: ECMA-48's
+/// renditions for red, yellow and green.
+const RED: &str = "\x1b[31m";
+const YELLOW: &str = "\x1b[33m";
+const GREEN: &str = "\x1b[32m";
+const PLAIN: &str = "\x1b[0m";
+
+/// From which part of a limit on a value is shown as near it.
+const NEAR: f64 = 0.8;
+
+/// Explains how a run for `request` ended in `reply`.
+pub fn explain(
+    request: &str,
+    outcome: &Outcome,
+    reply: &Reply,
+    took: Duration,
+    colour: bool,
+) -> String {
+    let mut text = String::new();
+    line(&mut text, "request  ", if request.is_empty() { "none" } else { request });
+    match outcome {
+        Outcome::Thresholds(verdict) => table(&mut text, verdict, colour),
+        Outcome::Maintenance(maintenance) => {
+            let order = match maintenance.order {
+                Order::Maint => "maint",
+                Order::Drain => "drain",
+                Order::Down => "down",
+                Order::Stopped => "stopped",
+            };
+            line(&mut text, "file     ", &format!("{order} {}", maintenance.reason));
+            line(&mut text, "         ", "nothing was measured");
+        }
+        Outcome::Unmeasured(why) | Outcome::NotUnderstood(why) => line(&mut text, "problem  ", why),
+    }
+    line(&mut text, "reply    ", reply.to_string().trim_end());
+    line(&mut text, "time     ", &milliseconds(took));
+    text
+}
+
+fn table(text: &mut String, verdict: &Verdict, colour: bool) {
+    row(text, ["check", "value", "limit", "full", "", "source", "time"]);
+    for reading in &verdict.readings {
+        let [begin, end] = if colour { [paint(reading), PLAIN] } else { ["", ""] };
+        let value = match shown_value(reading) {
+            Some(value) => with_unit(value, reading.unit),
+            None => "none".to_owned(),
+        };
+        let limit = with_unit(reading.limit, reading.unit);
+        let percent = match reading.fullness() * 100.0 {
+            percent if percent < 999.0 => format!("{percent:.0}%"),
+            _ if reading.value.is_ok() => ">999%".to_owned(),
+            _ => "-".to_owned(),
+        };
+        text.push_str(begin);
+        row(
+            text,
+            [
+                &reading.name,
+                &value,
+                &limit,
+                &percent,
+                &bar(reading),
+                reading.source,
+                &milliseconds(reading.took),
+            ],
+        );
+        text.push_str(end);
+    }
+    for fault in verdict.faults() {
+        line(text, "problem  ", fault);
+    }
+}
+
+/// `check`, `value`, `limit`, `full`, its bar, `source` and `time` in their columns.
+fn row(text: &mut String, cells: [&str; 7]) {
+    let [name, value, limit, full, bar, source, time] = cells;
+    let (name, value, limit) = (clip(name, NAME), clip(value, VALUE), clip(limit, LIMIT));
+    let row = format!(
+        "{name:NAME$} {value:>VALUE$} {limit:>LIMIT$} {full:>5} {bar:BAR$} {source:15} {time}"
+    );
+    let _ = writeln!(text, "{}", row.trim_end());
+}
+
+/// A text behind its label, broken between words where it is too long for a line.
+fn line(text: &mut String, label: &str, content: &str) {
+    let indent = " ".repeat(label.len());
+    let mut label = label;
+    let mut rest = printable(content);
+    loop {
+        let room = WIDTH - label.len();
+        let fits = rest.len() <= room;
+        let end = if fits { rest.len() } else { rest[..=room].rfind(' ').unwrap_or(room).max(1) };
+        let (now, later) = rest.split_at(end);
+        let _ = writeln!(text, "{}", format!("{label}{now}").trim_end());
+        if fits {
+            return;
+        }
+        rest = later.trim_start().to_owned();
+        label = &indent;
+    }
+}
+
+fn paint(reading: &Reading) -> &'static str {
+    match reading.fullness() {
+        full if full >= 1.0 => RED,
+        full if full >= NEAR => YELLOW,
+        _ => GREEN,
+    }
+}
+
+/// How much of the limit is used, full at the limit; empty where there is no value.
+fn bar(reading: &Reading) -> String {
+    if reading.value.is_err() {
+        return String::new();
+    }
+    let filled = (reading.fullness() * BAR as f64).floor().clamp(0.0, BAR as f64) as usize;
+    "#".repeat(filled) + &".".repeat(BAR - filled)
+}
+
+fn with_unit(value: f64, unit: &str) -> String {
+    format!("{} {unit}", number(value)).trim_end().to_owned()
+}
+
+/// Shortens what is too wide for its column.
+fn clip(text: &str, width: usize) -> String {
+    let text = printable(text);
+    match text.len() > width {
+        true => text.chars().take(width - 2).collect::<String>() + "..",
+        false => text,
+    }
+}
+
+fn milliseconds(time: Duration) -> String {
+    match time.as_secs_f64() {
+        seconds if seconds < 9.9 => format!("{:.1} ms", seconds * 1000.0),
+        seconds => format!("{seconds:.1} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::maintenance::Maintenance;
+    use crate::reply::Style;
+
+    fn reading(name: &str, unit: &'static str, value: Result<f64, String>, limit: f64) -> Reading {
+        let took = Duration::from_micros(1250);
+        Reading { name: name.to_owned(), unit, value, limit, source: "statistics page", took }
+    }
+
+    fn explained(outcome: &Outcome, colour: bool) -> String {
+        let reply = Reply::new(outcome, Style { describe: true, ..Style::default() });
+        explain("cpu 90", outcome, &reply, Duration::from_millis(2), colour)
+    }
+
+    #[test]
+    fn every_value_stands_against_its_limit() {
+        let outcome = Outcome::Thresholds(Verdict {
+            readings: vec![
+                reading("cpu", "%", Ok(12.56), 90.0),
+                reading("publishers", "", Ok(99.0), 100.0),
+                reading("band-in", "Mbps", Ok(250.0), 100.0),
+                reading("hls", "", Err("hls: no streams_hls on the page".to_owned()), 100.0),
+            ],
+        });
+        let expected = "\
+request  cpu 90
+check                value       limit  full          source          time
+cpu                 12.5 %        90 %   14% #....... statistics page 1.2 ms
+publishers              99         100   99% #######. statistics page 1.2 ms
+band-in           250 Mbps    100 Mbps  250% ######## statistics page 1.2 ms
+hls                   none         100     -          statistics page 1.2 ms
+problem  hls: no streams_hls on the page
+reply    down # band-in 250/100Mbps; hls: no streams_hls on the page
+time     2.0 ms
+";
+        assert_eq!(explained(&outcome, false), expected);
+        assert!(explained(&outcome, true).contains("\x1b[32mcpu "));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_80_columns() {
+        let long = "word ".repeat(50) + &"x".repeat(200);
+        let name = format!("stat:{}", "x".repeat(100));
+        let readings = vec![
+            reading(&name, "Mbps", Ok(f64::MAX), 1e-300),
+            reading(&name, "Mbps", Err(long.clone()), f64::MAX),
+            reading("a", "%", Ok(123_456_789_012_345.6), 0.000_000_001),
+        ];
+        let reason = long.clone();
+        for outcome in [
+            Outcome::Thresholds(Verdict { readings }),
+            Outcome::NotUnderstood(long.clone()),
+            Outcome::Unmeasured(long),
+            Outcome::Maintenance(Maintenance { order: Order::Drain, reason }),
+        ] {
+            for line in explained(&outcome, false).lines() {
+                assert!(line.len() <= WIDTH, "{line}");
+            }
+        }
+    }
+}

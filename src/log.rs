@@ -1,0 +1,43 @@
+/*!
+Replies that are not `up`, in the system's log.
+*/
+
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process;
+
+use syslog::{Facility, Formatter3164, LogFormat};
+
+use crate::connection::Peer;
+use crate::reply::{Reply, printable};
+
+/// Where syslog listens.
+const SOCKET: &str = "/dev/log";
+
+/// The longest request that is logged, in characters.
+const REQUEST_LIMIT: usize = 200;
+
+/// Logs a reply, with whom it went to and what was asked. A log that is missing or full loses the
+/// line: nothing waits for it.
+pub fn write(reply: &Reply, peer: &Peer, request: &str) {
+    let request: String = printable(request).chars().take(REQUEST_LIMIT).collect();
+    let message =
+        format!("peer={peer} request=\"{request}\" reply: {}", reply.to_string().trim_end());
+    let formatter = Formatter3164 {
+        facility: Facility::LOG_DAEMON,
+        hostname: None,
+        process: env!("CARGO_PKG_NAME").to_owned(),
+        pid: process::id(),
+    };
+    let mut line = Vec::new();
+    // syslog's own writer is not used: it waits.
+    if formatter.format(&mut line, syslog::Severity::LOG_WARNING, message).is_ok() {
+        let _ = send(&line, Path::new(SOCKET));
+    }
+}
+
+fn send(line: &[u8], to: &Path) -> std::io::Result<usize> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to(line, to)
+}

@@ -1,0 +1,133 @@
+/*!
+The maintenance file: while it is there, it is the answer.
+
+Whoever put it there wanted the server out, so whatever is wrong with it is no reason to send traffic.
+*/
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+
+use rustix::fs::OFlags;
+
+use crate::deadline::Deadline;
+
+/// As much of the file as can matter, in bytes: its first line, of which the description is cut.
+const READ_LIMIT: u64 = 4096;
+
+/// The states that the file can ask for; the words of HAProxy's agent protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Maint,
+    Drain,
+    Down,
+    Stopped,
+}
+
+/// What the file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Maintenance {
+    pub order: Order,
+    /// Why, in the words of who wrote the file, or what is wrong with it; may be empty.
+    pub reason: String,
+}
+
+impl Maintenance {
+    /// Reads the file at `path`; `None` if there is none.
+    ///
+    /// On a thread of its own: a file system that hangs (a network's, say) hangs in the kernel, where
+    /// no deadline reaches.
+    pub fn read(path: &Path, deadline: Deadline) -> Option<Self> {
+        let (send, receive) = mpsc::channel();
+        let owned: PathBuf = path.to_owned();
+        let reader = thread::Builder::new().spawn(move || send.send(read(&owned)));
+        let content = match reader {
+            Err(_) => read(path),
+            Ok(_) => match receive.recv_timeout(deadline.remaining()) {
+                Ok(content) => content,
+                Err(RecvTimeoutError::Timeout) => Err("reading it takes too long".to_owned()),
+                Err(RecvTimeoutError::Disconnected) => Err("reading it failed".to_owned()),
+            },
+        };
+        match content {
+            Ok(content) => content.map(|content| Self::parse(&content)),
+            Err(error) => {
+                let reason = format!("maintenance file {}: {error}", path.display());
+                Some(Self { order: Order::Maint, reason })
+            }
+        }
+    }
+
+    /// The first word is the order, the rest of its line the reason; a file that begins with anything
+    /// else orders maintenance, and its first line is the reason.
+    fn parse(content: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(content);
+        let line = text.trim_start().lines().next().unwrap_or_default().trim();
+        let (word, rest) = line.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((line, ""));
+        let (order, reason) = match word {
+            "maint" => (Order::Maint, rest),
+            "drain" => (Order::Drain, rest),
+            "down" => (Order::Down, rest),
+            "stopped" => (Order::Stopped, rest),
+            _ => (Order::Maint, line),
+        };
+        Self { order, reason: reason.trim().to_owned() }
+    }
+}
+
+/// The beginning of the file at `path`, `None` if nothing is there. Fails with what is wrong.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    // Non-blocking, or opening a named pipe would wait for a writer.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path);
+    let file = match opened {
+        Ok(file) => file,
+        // A link that leads nowhere is there all the same.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return match fs::symlink_metadata(path) {
+                Ok(_) => Err("it is a link to nothing".to_owned()),
+                Err(_) => Ok(None),
+            };
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    read_regular(file).map(Some).map_err(|error| error.to_string())
+}
+
+fn read_regular(file: File) -> io::Result<Vec<u8>> {
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut content = Vec::new();
+    file.take(READ_LIMIT).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_word_is_the_order_and_the_rest_of_its_line_the_reason() {
+        for (content, order, reason) in [
+            ("", Order::Maint, ""),
+            (" \n", Order::Maint, ""),
+            ("maint", Order::Maint, ""),
+            ("drain deploying 4.2\nby me\n", Order::Drain, "deploying 4.2"),
+            ("down\t for  repair \r\n", Order::Down, "for  repair"),
+            ("\n stopped\n", Order::Stopped, ""),
+            ("up\n", Order::Maint, "up"),
+            ("ready now", Order::Maint, "ready now"),
+            ("drained", Order::Maint, "drained"),
+            ("Drain", Order::Maint, "Drain"),
+            ("drain# why", Order::Maint, "drain# why"),
+            ("\u{0}\u{1}", Order::Maint, "\u{0}\u{1}"),
+        ] {
+            let expected = Maintenance { order, reason: reason.to_owned() };
+            assert_eq!(Maintenance::parse(content.as_bytes()), expected, "{content:?}");
+        }
+    }
+}
