@@ -3,95 +3,14 @@
 
 mod common;
 
+use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use common::haproxy::Haproxy;
 use common::*;
-
-/// An HAProxy with one back end, `media`.
-struct Haproxy {
-    folder: tempfile::TempDir,
-    _process: Process,
-}
-
-impl Haproxy {
-    /// Starts it with these `server` lines.
-    fn start(servers: &[String]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = format!(
-            "global\n  stats socket {} level admin\n\
-             defaults\n  mode http\n  timeout connect 1s\n  timeout client 1s\n  timeout server 1s\n\
-             \x20 # agent-inter is no time limit then: an agent may take longer than the time between checks.\n\
-             \x20 timeout check 5s\n\
-             backend media\n  {}\n",
-            folder.path().join("stats").display(),
-            servers.join("\n  "),
-        );
-        let file = folder.path().join("haproxy.cfg");
-        std::fs::write(&file, config).unwrap();
-        let process = Command::new("/usr/sbin/haproxy")
-            .arg("-db")
-            .arg("-f")
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("haproxy is installed");
-        let haproxy = Self { folder, _process: Process(process) };
-        wait_until("HAProxy answers", || UnixStream::connect(haproxy.socket()).ok());
-        haproxy
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("stats")
-    }
-
-    /// A column of `show stat` for a server.
-    fn stat(&self, server: &str, column: &str) -> String {
-        let mut stream = UnixStream::connect(self.socket()).unwrap();
-        stream.write_all(b"show stat\n").unwrap();
-        let mut table = String::new();
-        stream.read_to_string(&mut table).unwrap();
-        let mut lines = table.trim_start_matches("# ").lines().map(columns);
-        let head = lines.next().unwrap();
-        let place = head.iter().position(|name| name == column).unwrap();
-        let row = lines.find(|row| row.get(1).is_some_and(|name| name == server)).unwrap();
-        row[place].clone()
-    }
-
-    /// Waits until a server's status begins like this (HAProxy adds the words "(agent)").
-    fn wait_for(&self, server: &str, status: &str) {
-        wait_until(&format!("{server} is {status}"), || {
-            self.stat(server, "status").starts_with(status).then_some(())
-        });
-    }
-
-    /// Waits until the agent's last description of a server holds this.
-    fn wait_for_reason(&self, server: &str, reason: &str) {
-        wait_until(&format!("{server} is described by {reason}"), || {
-            self.stat(server, "last_agt").contains(reason).then_some(())
-        });
-    }
-}
-
-/// The columns of a line of HAProxy's CSV, where quotes may hold commas.
-fn columns(line: &str) -> Vec<String> {
-    let mut columns = vec![String::new()];
-    let mut is_quoted = false;
-    for c in line.chars() {
-        match c {
-            '"' => is_quoted = !is_quoted,
-            ',' if !is_quoted => columns.push(String::new()),
-            c => columns.last_mut().unwrap().push(c),
-        }
-    }
-    columns
-}
 
 /// Two media servers behind one HAProxy, each with its page and its agent under xinetd.
 struct Site {
@@ -196,4 +115,127 @@ fn a_request_that_is_not_understood_takes_the_server_down_and_is_shown() {
     let haproxy = Haproxy::start(&[site.server_line(0, "agent-send \"hsl 5\\n\"")]);
     haproxy.wait_for("wcs1", "DOWN");
     assert!(haproxy.stat("wcs1", "last_agt").contains("'hsl' is none of cpu, publishers"));
+}
+
+#[test]
+fn the_weight_follows_the_statistics_page() {
+    let site = Site::new("--weight-from 60 hls 100");
+    let haproxy = Haproxy::start(&[site.server_line(0, "weight 200")]);
+    for (hls, weight) in [("1", "200"), ("80", "100"), ("99", "2"), ("90", "50"), ("10", "200")] {
+        site.serve(0, hls);
+        haproxy.wait_for_stat("wcs1", "weight", weight);
+        assert!(haproxy.stat("wcs1", "status").starts_with("UP"));
+    }
+}
+
+#[test]
+fn the_lighter_server_gets_its_share_of_connections() {
+    let site = Site::new("--weight-from 60 hls 100");
+    let media = [Server::fixed("media"), Server::fixed("media")];
+    let line = |n: usize| {
+        let port = site.agents[n].address.port();
+        format!(
+            "server wcs{} {} check weight 200 agent-check agent-port {port} agent-inter 200ms",
+            n + 1,
+            media[n].address
+        )
+    };
+    // Weights of 200 and 50.
+    site.serve(1, "90");
+    let haproxy = Haproxy::start(&["balance roundrobin".to_owned(), line(0), line(1)]);
+    haproxy.wait_for_stat("wcs2", "weight", "50");
+    for _ in 0..100 {
+        let mut client = TcpStream::connect(haproxy.address).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("media"), "{answer}");
+    }
+    let shares = media.each_ref().map(|server| server.requests().len());
+    assert_eq!(shares[0] + shares[1], 100);
+    assert!((18..=22).contains(&shares[1]), "{shares:?}");
+}
+
+/// A folder that the agent of a site, run by another user, can read.
+fn readable_folder() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+#[test]
+fn a_maintenance_file_takes_a_server_out_and_its_removal_brings_it_back() {
+    let folder = readable_folder();
+    let file = folder.path().join("maint");
+    let site = Site::new(&format!("--maint-file {} hls 10", file.display()));
+    let haproxy = Haproxy::start(&[site.server_line(0, "")]);
+    haproxy.wait_for_reason("wcs1", "hls 1/10");
+    for (content, status) in [
+        ("", "MAINT"),
+        ("drain deploying 4.2\n", "DRAIN"),
+        ("down for repair\n", "DOWN"),
+        ("stopped\n", "DOWN"),
+        ("something else\n", "MAINT"),
+    ] {
+        fs::write(&file, content).unwrap();
+        haproxy.wait_for("wcs1", status);
+        if status == "DOWN" {
+            // HAProxy keeps no description of a reply without a health word, as of maint and drain.
+            let reason = content.trim().split_once(' ').map_or("stopped", |(_, reason)| reason);
+            haproxy.wait_for_reason("wcs1", reason);
+        }
+        fs::remove_file(&file).unwrap();
+        haproxy.wait_for("wcs1", "UP");
+        haproxy.wait_for_reason("wcs1", "hls 1/10");
+    }
+}
+
+#[test]
+fn an_administrators_maintenance_is_only_undone_with_a_maintenance_file() {
+    let folder = readable_folder();
+    let file = folder.path().join("maint");
+    let site = Site::new("hls 10");
+    let other = Site::new(&format!("--maint-file {} hls 10", file.display()));
+    let haproxy = Haproxy::start(&[site.server_line(0, ""), other.server_line(1, "")]);
+    haproxy.wait_for_reason("wcs1", "hls 1/10");
+    haproxy.wait_for_reason("wcs2", "hls 1/10");
+    haproxy.command("set server media/wcs1 state maint");
+    haproxy.command("set server media/wcs2 state maint");
+    let asked = site.servers[0].requests().len();
+    haproxy.wait_for("wcs2", "UP");
+    wait_until("the agent has answered some more", || {
+        (site.servers[0].requests().len() > asked + 3).then_some(())
+    });
+    assert!(haproxy.stat("wcs1", "status").starts_with("MAINT"));
+}
+
+#[test]
+fn an_external_check_follows_the_exit_status() {
+    // The wrapper asks WCS's own port; the test's server has another.
+    let wrapper = concat!(env!("CARGO_MANIFEST_DIR"), "/haproxy/external-check/wcs");
+    let script = fs::read_to_string(wrapper).unwrap();
+    let page = Arc::new(Mutex::new(text_page(&[("streams_hls", "1"), ("streams_rtmp_in", "1")])));
+    let server = Server::page(page.clone());
+    let folder = readable_folder();
+    let check = folder.path().join("check");
+    let moved = script.replace(":8081/", &format!(":{}/", server.address.port()));
+    assert_ne!(moved, script);
+    fs::write(&check, moved).unwrap();
+    fs::set_permissions(&check, fs::metadata(wrapper).unwrap().permissions()).unwrap();
+    let haproxy = Haproxy::start_with(
+        "external-check\n  insecure-fork-wanted",
+        &[
+            "option external-check".to_owned(),
+            format!("external-check command {}", check.display()),
+            "external-check path \"${PATH}\"".to_owned(),
+            format!("server wcs1 {} check inter 200ms fall 1 rise 1", server.address),
+        ],
+    );
+    wait_until("the page is asked", || server.requests().pop());
+    haproxy.wait_for("wcs1", "UP");
+    *page.lock().unwrap() = text_page(&[("streams_hls", "100"), ("streams_rtmp_in", "1")]);
+    haproxy.wait_for("wcs1", "DOWN");
+    *page.lock().unwrap() = text_page(&[("streams_hls", "99"), ("streams_rtmp_in", "1")]);
+    haproxy.wait_for("wcs1", "UP");
 }

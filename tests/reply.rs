@@ -188,17 +188,46 @@ fn help_and_version_go_to_standard_output() {
 }
 
 #[test]
-fn readme_and_help_name_the_same_options() {
-    let options = |text: &str| -> std::collections::BTreeSet<String> {
+fn readme_manual_and_help_name_the_same_options() {
+    use std::collections::BTreeSet;
+    let options = |text: &str| -> BTreeSet<String> {
         let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
-        words
-            .filter(|word| word.starts_with("--") && !word.ends_with('-'))
-            .map(str::to_owned)
-            .collect()
+        let is_option = |word: &&str| word.starts_with('-') && !word.ends_with('-');
+        words.filter(is_option).map(str::to_owned).collect()
     };
+    let section = |text: &str, heading: &str, next: &str| {
+        let rest = text.split(heading).nth(1).expect(heading);
+        rest.split(next).next().unwrap().to_owned()
+    };
+    let help = agent(&["--help"]).stdout;
+    let help = options(&section(&help, "no default)", "Exit status"));
+    assert!(help.contains("--stats-url") && help.contains("-u"), "{help:?}");
+
     let readme = std::fs::read_to_string("README.md").unwrap();
-    let table = readme.split("## Options").nth(1).and_then(|rest| rest.split("\n## ").next());
-    assert_eq!(options(table.unwrap()), options(&agent(&["--help"]).stdout));
+    let table = section(&readme, "## Options", "\n## ");
+    let rows: String = table.lines().filter_map(|line| line.split('|').nth(1)).collect();
+    assert_eq!(options(&rows), help);
+
+    let mandoc = Command::new("mandoc").args(["-Tascii", "man/haproxy-agent-check.8"]).output();
+    let mandoc = mandoc.expect("mandoc is installed").stdout;
+    // Bold and underlined characters are overstruck.
+    let mut manual = String::new();
+    for byte in mandoc {
+        match byte {
+            8 => drop(manual.pop()),
+            byte => manual.push(char::from(byte)),
+        }
+    }
+    let manual = section(&manual, "\nOPTIONS\n", "\nREPLY\n");
+    let heads: Vec<_> = manual.lines().filter(|line| line.trim_start().starts_with('-')).collect();
+    assert_eq!(options(&heads.join("\n")), help);
+}
+
+#[test]
+fn the_manual_is_well_formed() {
+    let mandoc = ["-Tlint", "-Wwarning", "man/haproxy-agent-check.8"];
+    let lint = finish(Command::new("mandoc").args(mandoc));
+    assert_eq!((lint.stdout.as_str(), lint.exit_status), ("", Some(0)), "{lint:?}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn check(ask: impl Fn(&[u8]) -> String) {
     assert_eq!(ask(b""), "up 100% # hls 5/10\n");
     assert_eq!(ask(b"hls 5\n"), "down # hls 5/5\n");
     assert_eq!(ask(b"hls 5"), "down # hls 5/5\n");
-    assert_eq!(ask(b"band-in 4\r\nrest"), "down # band-in 5/4 hls 5/10\n");
+    assert_eq!(ask(b"band-in 4\r\nrest"), "down # band-in 5/4Mbps hls 5/10\n");
     let refused = ask(b"nonsense\n");
     assert!(refused.starts_with("fail # 'nonsense' "), "{refused}");
     assert_eq!(refused.lines().count(), 1, "{refused}");

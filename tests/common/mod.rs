@@ -6,6 +6,8 @@ Every server listens on a free port of 127.0.0.1, and every process is ended by 
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub mod haproxy;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -336,7 +338,8 @@ impl Xinetd {
     }
 }
 
-fn user_name() -> String {
+/// Who runs the tests.
+pub fn user_name() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -1,0 +1,118 @@
+//! A real HAProxy, and what it says on its stats socket.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::{AGENT, Process, free_address, wait_until};
+
+/// An HAProxy with one back end, `media`, behind one front end.
+pub struct Haproxy {
+    pub address: SocketAddr,
+    folder: tempfile::TempDir,
+    _process: Process,
+}
+
+impl Haproxy {
+    /// Starts it with these lines in `backend media`.
+    pub fn start(lines: &[String]) -> Self {
+        Self::start_with("", lines)
+    }
+
+    /// The same with a line in `global`.
+    pub fn start_with(global: &str, lines: &[String]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = free_address();
+        let config = format!(
+            "global\n  stats socket {} level admin\n  {global}\n\
+             defaults\n  mode http\n  timeout connect 1s\n  timeout client 1s\n  timeout server 1s\n\
+             \x20 # agent-inter is no time limit then: an agent may take longer than the time between checks.\n\
+             \x20 timeout check 5s\n\
+             frontend clients\n  bind {address}\n  default_backend media\n\
+             backend media\n  {}\n",
+            folder.path().join("stats").display(),
+            lines.join("\n  "),
+        );
+        let file = folder.path().join("haproxy.cfg");
+        std::fs::write(&file, config).unwrap();
+        let process = Command::new("/usr/sbin/haproxy")
+            .env("PATH", search_path())
+            .arg("-db")
+            .arg("-f")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("haproxy is installed");
+        let haproxy = Self { address, folder, _process: Process(process) };
+        wait_until("HAProxy answers", || UnixStream::connect(haproxy.socket()).ok());
+        haproxy
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("stats")
+    }
+
+    /// What HAProxy answers to a command on its stats socket.
+    pub fn command(&self, command: &str) -> String {
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        stream.write_all(format!("{command}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// A column of `show stat` for a server.
+    pub fn stat(&self, server: &str, column: &str) -> String {
+        let table = self.command("show stat");
+        let mut lines = table.trim_start_matches("# ").lines().map(columns);
+        let head = lines.next().unwrap();
+        let place = head.iter().position(|name| name == column).unwrap();
+        let row = lines.find(|row| row.get(1).is_some_and(|name| name == server)).unwrap();
+        row[place].clone()
+    }
+
+    /// Waits until a server's status begins like this (HAProxy adds the words "(agent)").
+    pub fn wait_for(&self, server: &str, status: &str) {
+        wait_until(&format!("{server} is {status}"), || {
+            self.stat(server, "status").starts_with(status).then_some(())
+        });
+    }
+
+    /// Waits until a server's column of `show stat` has this value.
+    pub fn wait_for_stat(&self, server: &str, column: &str, value: &str) {
+        wait_until(&format!("{column} of {server} is {value}"), || {
+            (self.stat(server, column) == value).then_some(())
+        });
+    }
+
+    /// Waits until the agent's last description of a server holds this.
+    pub fn wait_for_reason(&self, server: &str, reason: &str) {
+        wait_until(&format!("{server} is described by {reason}"), || {
+            self.stat(server, "last_agt").contains(reason).then_some(())
+        });
+    }
+}
+
+/// A search path on which the agent is found.
+fn search_path() -> String {
+    let folder = std::path::Path::new(AGENT).parent().unwrap().display();
+    format!("{folder}:{}", std::env::var("PATH").unwrap())
+}
+
+/// The columns of a line of HAProxy's CSV, where quotes may hold commas.
+fn columns(line: &str) -> Vec<String> {
+    let mut columns = vec![String::new()];
+    let mut is_quoted = false;
+    for c in line.chars() {
+        match c {
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => columns.push(String::new()),
+            c => columns.last_mut().unwrap().push(c),
+        }
+    }
+    columns
+}
