@@ -19,12 +19,13 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 /// The answer to `--help`: one screen.
 pub const HELP: &str = "\
 Usage: haproxy-agent-check [OPTIONS] [REQUEST]...
-Tells an HAProxy whether the server behind it can take traffic.
 
 Request: NAME [LIMIT] [NAME [LIMIT]]..., down when a value reaches its limit;
   cpu (percent of the online CPUs, 90), publishers, subscribers, hls (streams,
   100 each), band-in, band-out (Mbps, 100 each), stat:KEY (any key of the
   statistics page, no default). Without a request: all but stat:KEY.
+Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion, or
+  debug|REPLY.
 
   -u, --stats-url URL    statistics page [http://127.0.0.1:8081/?action=stat]
   -t, --timeout TIME     time for the whole run: 1500ms, 1.5s, 1500 [1500ms]
@@ -32,7 +33,7 @@ Request: NAME [LIMIT] [NAME [LIMIT]]..., down when a value reaches its limit;
   -w, --weight-from PCT  lower the weight from PCT % of a limit on, 0 to 99
   -d, --describe         say why, behind a #
   -e, --explain          table of values and limits on standard error
-      --agent-send MODE  its request line: optional, required, ignore [optional]
+      --agent-send MODE  HAProxy's line: optional, required, ignore [optional]
   -a, --allow-url ORIGIN scheme://host[:port] that request lines may name
   -m, --maint-file PATH  answer what the file says while it is there
   -l, --syslog           log every reply that is not up

@@ -5,7 +5,6 @@ The table of a run for people: every value against its limit, and how the reply 
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::maintenance::Order;
 use crate::reply::{Reply, number, printable, shown_value};
 use crate::verdict::{Outcome, Reading, Verdict};
 
@@ -37,18 +36,16 @@ pub fn explain(
     colour: bool,
 ) -> String {
     let mut text = String::new();
-    line(&mut text, "request  ", if request.is_empty() { "none" } else { request });
+    line(
+        &mut text,
+        "request  ",
+        if request.is_empty() { "none, so the defaults" } else { request },
+    );
     match outcome {
-        Outcome::Thresholds(verdict) => table(&mut text, verdict, colour),
-        Outcome::Maintenance(maintenance) => {
-            let order = match maintenance.order {
-                Order::Maint => "maint",
-                Order::Drain => "drain",
-                Order::Down => "down",
-                Order::Stopped => "stopped",
-            };
-            line(&mut text, "file     ", &format!("{order} {}", maintenance.reason));
-            line(&mut text, "         ", "nothing was measured");
+        Outcome::Thresholds(verdict) | Outcome::Api(verdict) => table(&mut text, verdict, colour),
+        Outcome::Debug(_) => line(&mut text, "         ", "nothing was measured"),
+        Outcome::Maintenance(_) => {
+            line(&mut text, "problem  ", "a maintenance file is there, and nothing was measured");
         }
         Outcome::Unmeasured(why) | Outcome::NotUnderstood(why) => line(&mut text, "problem  ", why),
     }
@@ -62,20 +59,27 @@ fn table(text: &mut String, verdict: &Verdict, colour: bool) {
     for reading in &verdict.readings {
         let [begin, end] = if colour { [paint(reading), PLAIN] } else { ["", ""] };
         let value = match shown_value(reading) {
-            Some(value) => with_unit(value, reading.unit),
+            Some(value) => with_unit(value, reading.unit, VALUE),
             None => "none".to_owned(),
         };
-        let limit = with_unit(reading.limit, reading.unit);
+        let limit = with_unit(reading.limit, reading.unit, LIMIT);
         let percent = match reading.fullness() * 100.0 {
-            percent if percent < 999.0 => format!("{percent:.0}%"),
+            percent if percent < 1000.0 => format!("{}%", percent.floor()),
             _ if reading.value.is_ok() => ">999%".to_owned(),
             _ => "-".to_owned(),
         };
         text.push_str(begin);
+        // A name that is too long for its column has a line of its own.
+        let name = if reading.name.len() > NAME {
+            line(text, "", &reading.name);
+            ""
+        } else {
+            &reading.name
+        };
         row(
             text,
             [
-                &reading.name,
+                name,
                 &value,
                 &limit,
                 &percent,
@@ -86,7 +90,11 @@ fn table(text: &mut String, verdict: &Verdict, colour: bool) {
         );
         text.push_str(end);
     }
-    for fault in verdict.faults() {
+    if !verdict.skipped.is_empty() {
+        let skipped = verdict.skipped.join(", ");
+        line(text, "skipped  ", &format!("{skipped}: not reported, and not asked for by name"));
+    }
+    for fault in verdict.all_faults() {
         line(text, "problem  ", fault);
     }
 }
@@ -94,7 +102,6 @@ fn table(text: &mut String, verdict: &Verdict, colour: bool) {
 /// `check`, `value`, `limit`, `full`, its bar, `source` and `time` in their columns.
 fn row(text: &mut String, cells: [&str; 7]) {
     let [name, value, limit, full, bar, source, time] = cells;
-    let (name, value, limit) = (clip(name, NAME), clip(value, VALUE), clip(limit, LIMIT));
     let row = format!(
         "{name:NAME$} {value:>VALUE$} {limit:>LIMIT$} {full:>5} {bar:BAR$} {source:15} {time}"
     );
@@ -109,8 +116,9 @@ fn line(text: &mut String, label: &str, content: &str) {
     loop {
         let room = WIDTH - label.len();
         let fits = rest.len() <= room;
-        let end = if fits { rest.len() } else { rest[..=room].rfind(' ').unwrap_or(room).max(1) };
-        let (now, later) = rest.split_at(end);
+        let space = rest.get(..=room).and_then(|fitting| fitting.rfind(' '));
+        let end = if fits { rest.len() } else { space.unwrap_or(room).max(1) };
+        let (now, later) = rest.split_at_checked(end).unwrap_or((&rest, ""));
         let _ = writeln!(text, "{}", format!("{label}{now}").trim_end());
         if fits {
             return;
@@ -122,7 +130,8 @@ fn line(text: &mut String, label: &str, content: &str) {
 
 fn paint(reading: &Reading) -> &'static str {
     match reading.fullness() {
-        full if full >= 1.0 => RED,
+        _ if reading.is_exceeded() => RED,
+        full if full > 1.0 => RED,
         full if full >= NEAR => YELLOW,
         _ => GREEN,
     }
@@ -137,17 +146,11 @@ fn bar(reading: &Reading) -> String {
     "#".repeat(filled) + &".".repeat(BAR - filled)
 }
 
-fn with_unit(value: f64, unit: &str) -> String {
-    format!("{} {unit}", number(value)).trim_end().to_owned()
-}
-
-/// Shortens what is too wide for its column.
-fn clip(text: &str, width: usize) -> String {
-    let text = printable(text);
-    match text.len() > width {
-        true => text.chars().take(width - 2).collect::<String>() + "..",
-        false => text,
-    }
+/// A value with its unit; with an exponent where all its digits are too wide.
+fn with_unit(value: f64, unit: &str, width: usize) -> String {
+    let shown = |value: String| format!("{value} {unit}").trim_end().to_owned();
+    let plain = shown(number(value));
+    if plain.len() > width { shown(format!("{value:.1e}")) } else { plain }
 }
 
 fn milliseconds(time: Duration) -> String {
@@ -161,12 +164,22 @@ fn milliseconds(time: Duration) -> String {
 mod tests {
     use super::*;
 
-    use crate::maintenance::Maintenance;
+    use crate::maintenance::{Maintenance, Order};
     use crate::reply::Style;
+    use crate::verdict::Bound;
 
     fn reading(name: &str, unit: &'static str, value: Result<f64, String>, limit: f64) -> Reading {
         let took = Duration::from_micros(1250);
-        Reading { name: name.to_owned(), unit, value, limit, source: "statistics page", took }
+        let bound = Bound::Below;
+        Reading {
+            name: name.to_owned(),
+            unit,
+            value,
+            limit,
+            bound,
+            source: "statistics page",
+            took,
+        }
     }
 
     fn explained(outcome: &Outcome, colour: bool) -> String {
@@ -183,14 +196,17 @@ mod tests {
                 reading("band-in", "Mbps", Ok(250.0), 100.0),
                 reading("hls", "", Err("hls: no streams_hls on the page".to_owned()), 100.0),
             ],
+            skipped: vec!["band-out".to_owned()],
+            ..Verdict::default()
         });
         let expected = "\
 request  cpu 90
 check                value       limit  full          source          time
-cpu                 12.5 %        90 %   14% #....... statistics page 1.2 ms
+cpu                 12.5 %        90 %   13% #....... statistics page 1.2 ms
 publishers              99         100   99% #######. statistics page 1.2 ms
 band-in           250 Mbps    100 Mbps  250% ######## statistics page 1.2 ms
 hls                   none         100     -          statistics page 1.2 ms
+skipped  band-out: not reported, and not asked for by name
 problem  hls: no streams_hls on the page
 reply    down # band-in 250/100Mbps; hls: no streams_hls on the page
 time     2.0 ms
@@ -204,13 +220,13 @@ time     2.0 ms
         let long = "word ".repeat(50) + &"x".repeat(200);
         let name = format!("stat:{}", "x".repeat(100));
         let readings = vec![
-            reading(&name, "Mbps", Ok(f64::MAX), 1e-300),
-            reading(&name, "Mbps", Err(long.clone()), f64::MAX),
+            reading(&name, "", Ok(f64::MAX), 1e-300),
+            reading(&name, "Mbps", Err(long.clone()), 1e12),
             reading("a", "%", Ok(123_456_789_012_345.6), 0.000_000_001),
         ];
         let reason = long.clone();
         for outcome in [
-            Outcome::Thresholds(Verdict { readings }),
+            Outcome::Thresholds(Verdict { faults: vec![long.clone()], ..Verdict::of(readings) }),
             Outcome::NotUnderstood(long.clone()),
             Outcome::Unmeasured(long),
             Outcome::Maintenance(Maintenance { order: Order::Drain, reason }),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustls::CertificateError;
 use ureq::config::Config;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector, Transport,
@@ -19,7 +20,6 @@ use crate::deadline::Deadline;
 use crate::patience::Patience;
 use crate::resolver;
 use crate::stream::Stream;
-use crate::url::Url;
 
 /// The most addresses of a host that are tried; the client has room for no more.
 const ADDRESS_LIMIT: usize = 16;
@@ -96,12 +96,12 @@ impl fmt::Display for HttpError {
     }
 }
 
-/// Asks `url` and reads the whole answer, as long as `patience` lasts.
-pub fn get(url: &Url, patience: &Patience) -> Result<Answer, HttpError> {
-    exchange(url, patience).map_err(|error| classify(error, patience.deadline()))
+/// Asks `url`, as `host` if one is given, and reads the whole answer, as long as `patience` lasts.
+pub fn get(url: &Uri, host: Option<&str>, patience: &Patience) -> Result<Answer, HttpError> {
+    exchange(url, host, patience).map_err(|error| classify(error, patience.deadline()))
 }
 
-fn exchange(url: &Url, patience: &Patience) -> Result<Answer, ureq::Error> {
+fn exchange(url: &Uri, host: Option<&str>, patience: &Patience) -> Result<Answer, ureq::Error> {
     // None of the client's own time limits: the transport keeps the run's.
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -111,10 +111,15 @@ fn exchange(url: &Url, patience: &Patience) -> Result<Answer, ureq::Error> {
         .max_idle_connections(0)
         .input_buffer_size(INPUT_BUFFER_SIZE)
         .output_buffer_size(OUTPUT_BUFFER_SIZE)
+        .tls_config(TlsConfig::builder().root_certs(trusted(url)).build())
         .build();
     let connector = ().chain(Tcp(patience.clone())).chain(RustlsConnector::default());
     let agent = Agent::with_parts(config, connector, Names(patience.clone()));
-    let response = agent.get(url.uri()).call()?;
+    let mut request = agent.get(url);
+    if let Some(host) = host {
+        request = request.header("Host", host);
+    }
+    let response = request.call()?;
     let status = response.status().as_u16();
     let mut body = Vec::new();
     let one_too_many = BODY_LIMIT as u64 + 1;
@@ -124,6 +129,19 @@ fn exchange(url: &Url, patience: &Patience) -> Result<Answer, ureq::Error> {
         return Err(ureq::Error::BodyExceedsLimit(BODY_LIMIT as u64));
     }
     Ok(Answer { status, body })
+}
+
+/// Whose certificates are trusted: the system's store, as OpenSSL finds it with `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR`, or Mozilla's list where the host has none. Only an https URL needs to know.
+fn trusted(url: &Uri) -> RootCerts {
+    if url.scheme_str() != Some("https") {
+        return RootCerts::WebPki;
+    }
+    let found = rustls_native_certs::load_native_certs().certs;
+    match found.is_empty() {
+        true => RootCerts::WebPki,
+        false => found.iter().map(|der| Certificate::from_der(der).to_owned()).into(),
+    }
 }
 
 fn classify(error: ureq::Error, deadline: Deadline) -> HttpError {

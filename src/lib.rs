@@ -11,9 +11,11 @@ come from, `statistics` and `load`.
 
 #![forbid(unsafe_code)]
 
+mod api;
 mod cli;
 mod connection;
 mod deadline;
+mod debug;
 mod explain;
 mod http;
 mod load;
@@ -51,6 +53,9 @@ use verdict::Outcome;
 /// How long a request line is waited for on a pipe or a file, where it is there at once or never.
 const PIPE_WAIT: Duration = Duration::from_millis(100);
 
+/// How long, at the very end, a peer that sends for ever is still read.
+const LAST_DRAIN: Duration = Duration::from_millis(5);
+
 /// Carries out one run on this process's arguments and its descriptors 0, 1 and 2, and returns its
 /// exit status: 0 for `up`, 1 for any other state, 2 for what could not be understood.
 pub fn run() -> ExitCode {
@@ -74,27 +79,34 @@ pub fn run() -> ExitCode {
         }
         Err(panic) => (Options::default(), panicked(panic)),
     };
+    let request = if end.request.is_empty() { &options.words } else { &end.request };
     let leave_at = Deadline::new(start, options.timeout).leave_at();
-    let reply = Reply::new(&end.outcome, options.style());
+    let (reply, line) = guarded(|| {
+        let reply = Reply::new(&end.outcome, options.style());
+        let line = reply.to_string();
+        (reply, line)
+    })
+    .unwrap_or_else(|_| (Reply::internal_error(), "fail\n".to_owned()));
 
-    let line = guarded(|| reply.to_string()).unwrap_or_else(|_| "fail\n".to_owned());
     connection::write_reply(&line, leave_at);
+    connection::drain(input, leave_at);
     // The line is out: nothing of what follows may fail, and nothing of it has to succeed.
     let _ = guarded(|| {
+        if options.syslog && !reply.is_up() {
+            log::write(&end.outcome, &peer, request);
+        }
         if let Outcome::NotUnderstood(error) = &end.outcome {
             let error = format!("haproxy-agent-check: {}\n", reply::printable(error));
             connection::write_error(&error, leave_at);
         }
         if options.explain {
             let colour = connection::error_is_terminal() && !has_no_color();
-            let table = explain(&end.request, &end.outcome, &reply, start.elapsed(), colour);
+            let table = explain(request, &end.outcome, &reply, start.elapsed(), colour);
             connection::write_error(&table, leave_at);
         }
-        if options.syslog && !reply.is_up() {
-            log::write(&reply, &peer, &end.request);
-        }
     });
-    connection::drain(input, leave_at);
+    // What came meanwhile, also if standard error has taken all the time.
+    connection::drain(input, Instant::now() + LAST_DRAIN);
     ExitCode::from(reply.exit_status())
 }
 

@@ -19,7 +19,8 @@ pub enum Period {
 /// Both figures are the machine's, in a container too: the process's affinity and its cgroup's quota
 /// play no part, since the load average knows nothing of them.
 ///
-/// Fails with a sentence when `/proc/loadavg` cannot be read or understood, or there is neither `/sys` nor `/proc/stat`.
+/// Fails with a sentence when `/proc/loadavg` cannot be read or understood, or there is neither `/sys`
+/// nor `/proc/stat`.
 pub fn percent(period: Period) -> Result<f64, String> {
     let text = fs::read_to_string("/proc/loadavg")
         .map_err(|error| format!("cannot read /proc/loadavg: {error}"))?;

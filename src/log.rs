@@ -9,7 +9,8 @@ use std::process;
 use syslog::{Facility, Formatter3164, LogFormat};
 
 use crate::connection::Peer;
-use crate::reply::{Reply, printable};
+use crate::reply::{Reply, Style, printable};
+use crate::verdict::Outcome;
 
 /// Where syslog listens.
 const SOCKET: &str = "/dev/log";
@@ -17,12 +18,14 @@ const SOCKET: &str = "/dev/log";
 /// The longest request that is logged, in characters.
 const REQUEST_LIMIT: usize = 200;
 
-/// Logs a reply, with whom it went to and what was asked. A log that is missing or full loses the
-/// line: nothing waits for it.
-pub fn write(reply: &Reply, peer: &Peer, request: &str) {
-    let request: String = printable(request).chars().take(REQUEST_LIMIT).collect();
-    let message =
-        format!("peer={peer} request=\"{request}\" reply: {}", reply.to_string().trim_end());
+/// Logs the reply to a run that ended like this, always with its description, with whom it went to
+/// and what was asked. A log that is missing or full loses the line: nothing waits for it.
+pub fn write(outcome: &Outcome, peer: &Peer, request: &str) {
+    // Nothing in the request may look like its end.
+    let request: String = printable(request).replace(['"', '\\'], "'");
+    let request: String = request.chars().take(REQUEST_LIMIT).collect();
+    let reply = Reply::new(outcome, Style { describe: true, ..Style::default() }).to_string();
+    let message = format!("peer={peer} request=\"{request}\" reply: {}", reply.trim_end());
     let formatter = Formatter3164 {
         facility: Facility::LOG_DAEMON,
         hostname: None,

@@ -4,14 +4,11 @@ The maintenance file: while it is there, it is the answer.
 Whoever put it there wanted the server out, so whatever is wrong with it is no reason to send traffic.
 */
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-
-use rustix::fs::OFlags;
 
 use crate::deadline::Deadline;
 
@@ -55,7 +52,7 @@ impl Maintenance {
         match content {
             Ok(content) => content.map(|content| Self::parse(&content)),
             Err(error) => {
-                let reason = format!("maintenance file {}: {error}", path.display());
+                let reason = format!("maintenance file: {error}: {}", path.display());
                 Some(Self { order: Order::Maint, reason })
             }
         }
@@ -74,33 +71,34 @@ impl Maintenance {
             "stopped" => (Order::Stopped, rest),
             _ => (Order::Maint, line),
         };
-        Self { order, reason: reason.trim().to_owned() }
+        // The description's mark may stand before the reason already.
+        Self { order, reason: reason.trim_start_matches(['#', ' ', '\t']).trim_end().to_owned() }
     }
 }
 
 /// The beginning of the file at `path`, `None` if nothing is there. Fails with what is wrong.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
-    // Non-blocking, or opening a named pipe would wait for a writer.
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let opened = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path);
-    let file = match opened {
-        Ok(file) => file,
-        // A link that leads nowhere is there all the same.
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return match fs::symlink_metadata(path) {
-                Ok(_) => Err("it is a link to nothing".to_owned()),
-                Err(_) => Ok(None),
-            };
-        }
+    let not_found = |error: &io::Error| error.kind() == ErrorKind::NotFound;
+    // Looked at before it is opened: to open a device or a named pipe has effects of its own.
+    match fs::symlink_metadata(path) {
+        Err(error) if not_found(&error) => return Ok(None),
         Err(error) => return Err(error.to_string()),
-    };
-    read_regular(file).map(Some).map_err(|error| error.to_string())
+        Ok(_) => {}
+    }
+    match fs::metadata(path) {
+        Err(error) if not_found(&error) => return Err("it is a link to nothing".to_owned()),
+        Err(error) => return Err(error.to_string()),
+        Ok(metadata) if !metadata.is_file() => return Err("it is no regular file".to_owned()),
+        Ok(_) => {}
+    }
+    match File::open(path).and_then(read_beginning) {
+        // It has just been removed.
+        Err(error) if not_found(&error) => Ok(None),
+        content => content.map(Some).map_err(|error| error.to_string()),
+    }
 }
 
-fn read_regular(file: File) -> io::Result<Vec<u8>> {
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
+fn read_beginning(file: File) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     file.take(READ_LIMIT).read_to_end(&mut content)?;
     Ok(content)
@@ -123,6 +121,7 @@ mod tests {
             ("ready now", Order::Maint, "ready now"),
             ("drained", Order::Maint, "drained"),
             ("Drain", Order::Maint, "Drain"),
+            ("drain # why", Order::Drain, "why"),
             ("drain# why", Order::Maint, "drain# why"),
             ("\u{0}\u{1}", Order::Maint, "\u{0}\u{1}"),
         ] {

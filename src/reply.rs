@@ -6,7 +6,9 @@ the `agent-check` keyword in HAProxy's configuration manual.
 */
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
+use crate::debug::Debug;
 use crate::maintenance::{Maintenance, Order};
 use crate::verdict::{Outcome, Reading, Verdict};
 
@@ -20,9 +22,12 @@ const CUT: &str = "...";
 /// HAProxy rebuild its tables for nothing.
 const WEIGHT_STEP: f64 = 5.0;
 
+/// The weights that HAProxy takes, in percent of the `server` line's.
+pub const WEIGHTS: RangeInclusive<u16> = 0..=256;
+
 /// The states that HAProxy is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub enum State {
     /// The server can take traffic.
     Up,
     /// It was measured and cannot.
@@ -38,7 +43,12 @@ enum State {
 }
 
 impl State {
-    fn word(self) -> &'static str {
+    /// Every state.
+    pub const ALL: [Self; 6] =
+        [Self::Up, Self::Down, Self::Fail, Self::Maint, Self::Drain, Self::Stopped];
+
+    /// The word that HAProxy knows the state by.
+    pub fn word(self) -> &'static str {
         match self {
             Self::Up => "up",
             Self::Down => "down",
@@ -66,7 +76,7 @@ pub struct Style {
 pub struct Reply {
     is_ready: bool,
     state: State,
-    weight_percent: Option<u8>,
+    weight_percent: Option<u16>,
     description: String,
     exit_status: u8,
 }
@@ -87,6 +97,15 @@ impl Reply {
                 ..unmeasured(State::Up, &describe(verdict), 0)
             },
             Outcome::Thresholds(verdict) => unmeasured(State::Down, &describe(verdict), 1),
+            Outcome::Api(verdict) if verdict.is_up() => {
+                unmeasured(State::Up, &describe(verdict), 0)
+            }
+            Outcome::Api(verdict) => unmeasured(State::Down, &describe(verdict), 1),
+            Outcome::Debug(Debug { state, weight_percent, description }) => {
+                let exit_status = if *state == State::Up { 0 } else { 1 };
+                let reply = unmeasured(*state, description, exit_status);
+                return Self { weight_percent: *weight_percent, ..reply };
+            }
             Outcome::Unmeasured(why) => unmeasured(State::Fail, why, 1),
             Outcome::NotUnderstood(why) => return unmeasured(State::Fail, why, 2),
             Outcome::Maintenance(Maintenance { order, reason }) => {
@@ -103,6 +122,17 @@ impl Reply {
         // What is wrong with a request, and why a server is out, is said in any case.
         let description = if style.describe { reply.description } else { String::new() };
         Self { description, ..reply }
+    }
+
+    /// The reply where none could be made.
+    pub fn internal_error() -> Self {
+        Self {
+            is_ready: false,
+            state: State::Fail,
+            weight_percent: None,
+            description: String::new(),
+            exit_status: 1,
+        }
     }
 
     /// Whether the server can take traffic.
@@ -137,24 +167,24 @@ impl fmt::Display for Reply {
 /// The weight of a server whose tightest value uses this much of its limit, below 1: 100 up to the
 /// percentage where it begins to fall, then on a straight line to 0 at the limit, in steps of 5; at
 /// least 1, since 0 means drain to HAProxy.
-fn weight_percent(fullness: f64, style: Style) -> u8 {
+fn weight_percent(fullness: f64, style: Style) -> u16 {
     let Some(from) = style.weight_from_percent else {
         return 100;
     };
     let weight = 100.0 * (100.0 - 100.0 * fullness) / (100.0 - from);
     // The millionth keeps a weight that is a step from falling to the next for a rounding error.
     let steps = (weight / WEIGHT_STEP + 1e-6).floor();
-    (steps * WEIGHT_STEP).clamp(1.0, 100.0) as u8
+    (steps * WEIGHT_STEP).clamp(1.0, 100.0) as u16
 }
 
 /// What decides first: values that reached their limit, then faults; where there are neither, every
 /// value, the tightest first.
 fn describe(verdict: &Verdict) -> String {
-    let faults = verdict.faults();
+    let faults = verdict.all_faults();
     let mut readings: Vec<&Reading> = verdict.readings.iter().collect();
     readings.sort_by(|a, b| b.fullness().total_cmp(&a.fullness()));
     if !faults.is_empty() {
-        readings.retain(|reading| reading.is_reached());
+        readings.retain(|reading| reading.is_exceeded());
     }
     let values: Vec<String> = readings.into_iter().filter_map(show).collect();
     // Values part at spaces, sentences need more.
@@ -176,7 +206,7 @@ fn show(reading: &Reading) -> Option<String> {
 pub fn shown_value(reading: &Reading) -> Option<f64> {
     let value = *reading.value.as_ref().ok()?;
     let rounded = (value * 10.0).floor() / 10.0;
-    let is_faithful = (rounded >= reading.limit) == reading.is_reached() && rounded.is_finite();
+    let is_faithful = reading.allows(rounded) != reading.is_exceeded() && rounded.is_finite();
     Some(if is_faithful { rounded } else { value })
 }
 
@@ -214,6 +244,8 @@ mod tests {
 
     use std::time::Duration;
 
+    use crate::verdict::Bound;
+
     const DESCRIBED: Style = Style { describe: true, weight_from_percent: None, takes_back: false };
 
     fn reading(name: &str, value: Result<f64, &str>, limit: f64) -> Reading {
@@ -222,13 +254,14 @@ mod tests {
             unit: if name.starts_with("band") { "Mbps" } else { "" },
             value: value.map_err(str::to_owned),
             limit,
+            bound: Bound::Below,
             source: "test",
             took: Duration::ZERO,
         }
     }
 
     fn verdict(readings: &[Reading]) -> Outcome {
-        Outcome::Thresholds(Verdict { readings: readings.to_vec() })
+        Outcome::Thresholds(Verdict::of(readings.to_vec()))
     }
 
     fn line(readings: &[Reading]) -> String {

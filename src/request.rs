@@ -4,7 +4,9 @@ Requests: the same text from the command line and from HAProxy's `agent-send`, p
 
 use std::fmt;
 
-use crate::source::{Measured, Source};
+use crate::api::ApiRequest;
+use crate::debug::Debug;
+use crate::source::{Evidence, Measured, Source};
 use crate::thresholds::Thresholds;
 use crate::url::Url;
 use crate::verdict::Outcome;
@@ -13,6 +15,8 @@ use crate::verdict::Outcome;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     Thresholds(Thresholds),
+    Api(ApiRequest),
+    Debug(Debug),
 }
 
 /// A word that cannot be understood, and what would be right.
@@ -38,6 +42,13 @@ impl fmt::Display for NotUnderstood {
 impl Request {
     /// Parses the text of a request; `None` if it holds no word.
     pub fn parse(text: &str) -> Result<Option<Self>, NotUnderstood> {
+        let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
+        if let Some(reply) = text.strip_prefix("debug|") {
+            return Debug::parse(reply).map(|debug| Some(Self::Debug(debug)));
+        }
+        if text.contains('|') {
+            return ApiRequest::parse(text).map(|request| Some(Self::Api(request)));
+        }
         let mut words = text.split_ascii_whitespace().peekable();
         if words.peek().is_none() {
             return Ok(None);
@@ -48,7 +59,8 @@ impl Request {
     /// The URLs that the request names, which not everybody may have opened.
     pub fn urls(&self) -> Vec<&Url> {
         match self {
-            Self::Thresholds(_) => Vec::new(),
+            Self::Thresholds(_) | Self::Debug(_) => Vec::new(),
+            Self::Api(request) => vec![request.url()],
         }
     }
 
@@ -71,6 +83,8 @@ impl Request {
             Self::Thresholds(thresholds) => {
                 thresholds.need_statistics().then(|| Source::StatisticsPage(stats_url.clone()))
             }
+            Self::Api(request) => Some(Source::Api(request.clone())),
+            Self::Debug(_) => None,
         }
     }
 
@@ -78,6 +92,7 @@ impl Request {
     pub fn needs_load(&self) -> bool {
         match self {
             Self::Thresholds(thresholds) => thresholds.need_load(),
+            Self::Api(_) | Self::Debug(_) => false,
         }
     }
 
@@ -85,6 +100,12 @@ impl Request {
     pub fn judge(&self, measured: &Measured) -> Outcome {
         match self {
             Self::Thresholds(thresholds) => Outcome::Thresholds(thresholds.judge(measured)),
+            Self::Api(_) => match measured.evidence.as_ref().map(|evidence| &evidence.result) {
+                Some(Evidence::Api(Ok(verdict))) => Outcome::Api(verdict.clone()),
+                Some(Evidence::Api(Err(why))) => Outcome::Unmeasured(why.clone()),
+                _ => Outcome::Unmeasured("the service was not asked".to_owned()),
+            },
+            Self::Debug(debug) => Outcome::Debug(debug.clone()),
         }
     }
 }
@@ -94,6 +115,8 @@ impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Thresholds(thresholds) => thresholds.fmt(f),
+            Self::Api(request) => request.fmt(f),
+            Self::Debug(debug) => debug.fmt(f),
         }
     }
 }
@@ -110,5 +133,9 @@ mod tests {
             "cpu 70 publishers 1 subscribers 2.5 hls 100 band-in 0 band-out 3 stat:a-b.c 0.125";
         assert_eq!(request.to_string(), shown);
         assert_eq!(Request::parse(shown), Ok(Some(request)));
+        for text in ["debug|down", "debug|up 50% # a|b", "v1|http://10.0.0.5:8888/|15|a.example"] {
+            let request = Request::parse(text).unwrap().unwrap();
+            assert_eq!(request.to_string(), text);
+        }
     }
 }

@@ -4,20 +4,25 @@ What a request has to ask of other processes before it can be judged.
 
 use std::time::{Duration, Instant};
 
+use crate::api::ApiRequest;
 use crate::patience::Patience;
 use crate::statistics::Page;
 use crate::url::Url;
+use crate::verdict::Verdict;
 
 /// Something that is asked over the network.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     StatisticsPage(Url),
+    Api(ApiRequest),
 }
 
 /// What a source said, or in a sentence why it said nothing.
 #[derive(Debug)]
 pub enum Evidence {
     Statistics(Result<Page, String>),
+    /// An API's answer is judged as soon as it is there, since its age counts.
+    Api(Result<Verdict, String>),
 }
 
 /// Something that was measured, and how long that took.
@@ -49,6 +54,7 @@ impl Source {
     pub fn ask(&self, patience: &Patience) -> Evidence {
         match self {
             Self::StatisticsPage(url) => Evidence::Statistics(Page::fetch(url, patience)),
+            Self::Api(request) => Evidence::Api(request.ask(patience)),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::number::decimal;
 use crate::request::NotUnderstood;
 use crate::source::{Evidence, Measured, Timed};
 use crate::statistics::{NotANumber, Statistics};
-use crate::verdict::{Reading, Verdict};
+use crate::verdict::{Bound, Reading, Verdict};
 
 /// One value that can be limited.
 #[derive(Clone, Debug, PartialEq)]
@@ -181,11 +181,15 @@ impl Thresholds {
     pub fn judge(&self, measured: &Measured) -> Verdict {
         let keys = self.thresholds.iter().flat_map(|threshold| threshold.metric.keys());
         let keys: Vec<&str> = keys.collect();
-        let statistics = measured.evidence.as_ref().map(|evidence| {
-            let Evidence::Statistics(page) = &evidence.result;
-            let page = page.as_ref().map_err(String::clone);
-            Timed { result: page.and_then(|page| page.read(&keys)), took: evidence.took }
+        let statistics = measured.evidence.as_ref().and_then(|evidence| match &evidence.result {
+            Evidence::Statistics(page) => {
+                let page = page.as_ref().map_err(String::clone);
+                let result = page.and_then(|page| page.read(&keys));
+                Some(Timed { result, took: evidence.took })
+            }
+            Evidence::Api(_) => None,
         });
+        let mut skipped = Vec::new();
         let readings = self.thresholds.iter().filter_map(|threshold| {
             let metric = &threshold.metric;
             let name = metric.name();
@@ -202,20 +206,29 @@ impl Thresholds {
                 }
             };
             let value = match value {
-                Ok(None) if self.skip_missing => return None,
+                Ok(None) if self.skip_missing => {
+                    skipped.push(name);
+                    return None;
+                }
                 Ok(None) => Err(format!("{name}: {}", metric.missing())),
                 Ok(Some(value)) => Ok(value),
                 Err(fault) => Err(fault),
             };
-            Some(Reading { name, unit: metric.unit(), value, limit: threshold.limit, source, took })
+            let (unit, limit, bound) = (metric.unit(), threshold.limit, Bound::Below);
+            Some(Reading { name, unit, value, limit, bound, source, took })
         });
-        Verdict { readings: readings.collect() }
+        let readings = readings.collect();
+        Verdict { skipped, ..Verdict::of(readings) }
     }
 }
 
-/// The words of the request, from which it could be parsed again.
+/// The words of the request, from which it could be parsed again; none for the request of who makes
+/// none.
 impl fmt::Display for Thresholds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.skip_missing {
+            return Ok(());
+        }
         for (place, Threshold { metric, limit }) in self.thresholds.iter().enumerate() {
             let space = if place == 0 { "" } else { " " };
             write!(f, "{space}{} {limit}", metric.name())?;

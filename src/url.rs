@@ -82,7 +82,10 @@ impl Url {
         // A port that is no number is not an error to the parser: it would be taken as absent.
         let port = match authority.as_str() == authority.host() {
             true => default_port,
-            false => authority.port_u16().filter(|port| *port > 0).ok_or(UrlError::Port)?,
+            false => {
+                let port = authority.port().filter(|port| !port.as_str().starts_with('+'));
+                port.map(|port| port.as_u16()).filter(|port| *port > 0).ok_or(UrlError::Port)?
+            }
         };
         Ok(Self { origin: Origin { scheme, host, port }, uri })
     }
@@ -109,6 +112,16 @@ impl Url {
             None => text,
             Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
         }
+    }
+
+    /// The URL with a path behind its own, joined by one slash; its query stays.
+    pub fn join(&self, path: &str) -> Uri {
+        let before = self.uri.path().trim_end_matches('/');
+        let query = self.uri.query().map_or_else(String::new, |query| format!("?{query}"));
+        let joined = format!("{before}{path}{query}");
+        let mut parts = self.uri.clone().into_parts();
+        parts.path_and_query = joined.parse().ok();
+        Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone())
     }
 
     /// The URL as the HTTP client takes it.
@@ -140,7 +153,14 @@ fn normal_host(host: &str) -> Option<String> {
     let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     match v6 {
         Some(address) => address.parse().ok().map(|address: Ipv6Addr| format!("[{address}]")),
-        None => Some(host.to_ascii_lowercase()).filter(|host| !host.is_empty()),
+        None => {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            let absolute = host.strip_suffix('.').unwrap_or(host);
+            let mut labels = absolute.split('.');
+            labels
+                .all(|label| !label.is_empty() && label.chars().all(is_name))
+                .then(|| host.to_ascii_lowercase())
+        }
     }
 }
 
@@ -163,6 +183,18 @@ mod tests {
         assert_eq!(url.to_string(), "http://127.0.0.1:8081/");
         let url = Url::parse("https://[::1]/a/b?c").unwrap();
         assert_eq!(url.to_string(), "https://[::1]/a/b");
+    }
+
+    #[test]
+    fn a_path_is_joined_with_one_slash() {
+        for (url, joined) in [
+            ("http://a", "http://a/v2/health"),
+            ("http://a:7000/", "http://a:7000/v2/health"),
+            ("http://a/api", "http://a/api/v2/health"),
+            ("http://a/api//?key=1", "http://a/api/v2/health?key=1"),
+        ] {
+            assert_eq!(Url::parse(url).unwrap().join("/v2/health").to_string(), joined);
+        }
     }
 
     #[test]
@@ -225,6 +257,10 @@ mod tests {
             ("http://host:/", UrlError::Port),
             ("http://host:65536/", UrlError::Port),
             ("http://host:80a/", UrlError::Port),
+            ("http://host:+80/", UrlError::Port),
+            ("http://*.example.com/", UrlError::Malformed),
+            ("http://a..b/", UrlError::Malformed),
+            ("http://./", UrlError::Malformed),
             ("http://[::x]/", UrlError::Malformed),
             ("http://[127.0.0.1]/", UrlError::Malformed),
             ("http://[]/", UrlError::Malformed),

@@ -4,7 +4,17 @@ What a run found out, in terms of values and limits; nothing here knows HAProxy'
 
 use std::time::Duration;
 
+use crate::debug::Debug;
 use crate::maintenance::Maintenance;
+
+/// Which values are within a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Those below it: a value that reaches it is too much.
+    Below,
+    /// Those up to and with it.
+    AtMost,
+}
 
 /// One value of a request, and the limit that it must not reach.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +26,7 @@ pub struct Reading {
     /// The value, or a sentence on why it cannot be had.
     pub value: Result<f64, String>,
     pub limit: f64,
+    pub bound: Bound,
     /// Where the value came from, for people.
     pub source: &'static str,
     /// How long it took to get it from there.
@@ -23,9 +34,17 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Whether there is a value, and it has reached the limit.
-    pub fn is_reached(&self) -> bool {
-        self.value.as_ref().is_ok_and(|value| *value >= self.limit)
+    /// Whether there is a value, and it is not within the limit.
+    pub fn is_exceeded(&self) -> bool {
+        self.value.as_ref().is_ok_and(|value| !self.allows(*value))
+    }
+
+    /// Whether a value is within the limit.
+    pub fn allows(&self, value: f64) -> bool {
+        match self.bound {
+            Bound::Below => value < self.limit,
+            Bound::AtMost => value <= self.limit,
+        }
     }
 
     /// How much of the limit is used: 0 is none, 1 is all of it. A limit of 0 is always used up, and
@@ -43,19 +62,36 @@ impl Reading {
 pub struct Verdict {
     /// What was measured, in the order of the request.
     pub readings: Vec<Reading>,
+    /// Sentences on what is wrong besides.
+    pub faults: Vec<String>,
+    /// The names of values that are not reported and were passed over.
+    pub skipped: Vec<String>,
 }
 
 impl Verdict {
-    /// Whether the server can take traffic: every value is there and below its limit.
-    pub fn is_up(&self) -> bool {
-        self.readings.iter().all(|reading| reading.value.is_ok() && !reading.is_reached())
+    /// The verdict that follows from values alone.
+    pub fn of(readings: Vec<Reading>) -> Self {
+        Self { readings, ..Self::default() }
     }
 
-    /// Why values cannot be had, each reason once: a page that cannot be had is one fault, however
-    /// many values were to come from it.
-    pub fn faults(&self) -> Vec<&str> {
+    /// The verdict on what says itself that it is broken.
+    pub fn broken(faults: Vec<String>) -> Self {
+        Self { faults, ..Self::default() }
+    }
+
+    /// Whether the server can take traffic: every value is there and within its limit, and nothing
+    /// else is wrong.
+    pub fn is_up(&self) -> bool {
+        let is_good = |reading: &Reading| reading.value.is_ok() && !reading.is_exceeded();
+        self.faults.is_empty() && self.readings.iter().all(is_good)
+    }
+
+    /// What is wrong besides values, each sentence once: a page that cannot be had is one fault,
+    /// however many values were to come from it.
+    pub fn all_faults(&self) -> Vec<&str> {
+        let missing = self.readings.iter().filter_map(|reading| reading.value.as_ref().err());
         let mut faults = Vec::new();
-        for fault in self.readings.iter().filter_map(|reading| reading.value.as_ref().err()) {
+        for fault in missing.chain(&self.faults) {
             if !faults.contains(&fault.as_str()) {
                 faults.push(fault.as_str());
             }
@@ -74,6 +110,10 @@ impl Verdict {
 pub enum Outcome {
     /// Thresholds were compared with their values.
     Thresholds(Verdict),
+    /// A service was judged by its API.
+    Api(Verdict),
+    /// The request said itself what to reply.
+    Debug(Debug),
     /// A maintenance file was there, and nothing was measured.
     Maintenance(Maintenance),
     /// The request was understood, and there is no verdict on it; a sentence on why.

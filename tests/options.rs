@@ -96,13 +96,13 @@ fn what_cannot_be_read_as_a_maintenance_file_is_maintenance() {
     let _socket = UnixDatagram::bind(path("socket")).unwrap();
     for name in ["folder", "link", "fifo", "socket"] {
         let outcome = maintained(&path(name), &["-t", "500"]);
-        assert!(outcome.stdout.starts_with("maint # maintenance file "), "{outcome:?}");
+        assert!(outcome.stdout.starts_with("maint # maintenance file: "), "{outcome:?}");
         assert_eq!(outcome.exit_status, Some(1));
         assert!(outcome.took < Duration::from_millis(500) + LATEST, "{outcome:?}");
     }
     for device in ["/dev/null", "/dev/zero"] {
         let outcome = maintained(Path::new(device), &[]);
-        assert!(outcome.stdout.ends_with(": it is no regular file\n"), "{outcome:?}");
+        assert!(outcome.stdout.contains(": it is no regular file: /dev/"), "{outcome:?}");
     }
     let through_link = path("link2");
     fs::write(path("file"), "drain by link").unwrap();
@@ -124,7 +124,7 @@ fn a_maintenance_file_that_may_not_be_read_is_maintenance() {
     let mut command = if is_root { command } else { Command::new("env") };
     command.arg(&program).args(["cpu", "1000000", "--maint-file"]).arg(&file);
     let outcome = finish(&mut command);
-    assert!(outcome.stdout.starts_with("maint # maintenance file "), "{outcome:?}");
+    assert!(outcome.stdout.starts_with("maint # maintenance file: "), "{outcome:?}");
     assert!(outcome.stdout.contains("Permission denied"), "{outcome:?}");
 }
 
@@ -194,7 +194,8 @@ fn every_kind_of_end_is_explained() {
         (&["-e", "-u", "http://127.0.0.1:1/", "hls"][..], "refused the connection"),
         (&["-e", "hsl"], "problem  'hsl' is none of"),
         (&["-e", "--agent-send", "required"], "problem  no request line came"),
-        (&["-e", "-m", file.path().to_str().unwrap()], "file     drain deploying 4.2"),
+        (&["-e", "-m", file.path().to_str().unwrap()], "problem  a maintenance file is there"),
+        (&["-e", "-m", file.path().to_str().unwrap(), "cpu", "70"], "request  cpu 70"),
         (&["-e", "cpu", "1000000"], "load average"),
     ] {
         let outcome = agent(args);
@@ -210,6 +211,42 @@ fn every_kind_of_end_is_explained() {
 fn the_explanation_is_not_written_to_the_connection() {
     let outcome = Connection::open(&["--explain", "cpu", "1000000"]).finish();
     outcome.expect("up 100%\n", 0);
+}
+
+#[test]
+fn what_was_skipped_is_explained() {
+    let page = page("5");
+    let outcome = agent(&["-e", "-u", &page.url()]);
+    assert!(outcome.stderr.starts_with("request  none, so the defaults\n"), "{outcome:?}");
+    assert!(outcome.stderr.contains("\nskipped  subscribers, band-in, band-out: "), "{outcome:?}");
+}
+
+#[test]
+fn standard_error_that_is_full_does_not_leave_input_unread() {
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let mut filler = writer.try_clone().unwrap();
+    rustix::io::ioctl_fionbio(&filler, true).unwrap();
+    while std::io::Write::write(&mut filler, &[0; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&filler, false).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    let accepted = std::os::fd::OwnedFd::from(accepted);
+    // In one expression: a command keeps its descriptors of the connection as long as it lives.
+    let agent = Command::new(AGENT)
+        .args(["-e", "-t", "300", "cpu", "1000000"])
+        .stdin(accepted.try_clone().unwrap())
+        .stdout(accepted)
+        .stderr(std::os::fd::OwnedFd::from(writer))
+        .spawn();
+    let mut agent = Process(agent.unwrap());
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut reply = [0; 8];
+    std::io::Read::read_exact(&mut peer, &mut reply).unwrap();
+    std::io::Write::write_all(&mut peer, &[b'x'; 50_000]).unwrap();
+    assert_eq!(agent.wait().code(), Some(0));
+    let rest = std::io::Read::read_to_end(&mut peer, &mut Vec::new());
+    assert_eq!(rest.expect("the connection is closed, not reset"), 0);
 }
 
 #[test]
@@ -260,7 +297,7 @@ fn every_reply_that_is_not_up_is_logged() {
     let folder = tempfile::tempdir().unwrap();
     let (socket, path) = log_socket(folder.path());
     with_log(Some(&path), &["--syslog", "cpu", "1000000"]).expect("up 100%\n", 0);
-    with_log(Some(&path), &["-l", "-d", "stat:x", "5", "-u", "http://127.0.0.1:1/"]);
+    with_log(Some(&path), &["-l", "stat:x", "5", "-u", "http://127.0.0.1:1/"]);
     let line = received(&socket);
     // Facility daemon (3), severity warning (4).
     assert!(line.starts_with("<28>"), "{line}");
@@ -270,6 +307,8 @@ fn every_reply_that_is_not_up_is_logged() {
     assert!(line.ends_with(end), "{line}");
     with_log(Some(&path), &["-l", "hsl\n5"]);
     assert!(received(&socket).contains("request=\"hsl?5\" reply: fail # 'hsl' "));
+    with_log(Some(&path), &["-l", "x\" reply: up 100% peer=1"]);
+    assert!(received(&socket).contains("request=\"x' reply: up 100% peer=1\" reply: fail # "));
     with_log(Some(&path), &["--bogus", "-l"]);
     assert!(received(&socket).contains("reply: fail # invalid option '--bogus'"));
     socket.set_nonblocking(true).unwrap();
@@ -308,7 +347,15 @@ fn an_origin_is_a_scheme_a_host_and_a_port() {
     for origin in ["http://10.0.0.5:8888", "wss://ship.example.com", "https://[::1]:7000/"] {
         agent(&["--allow-url", origin, "-a", origin, "cpu", "1000000"]).expect("up 100%\n", 0);
     }
-    for origin in ["10.0.0.5:8888", "ftp://a", "http://a/path", "http://a?b", "http://u:p@a", ""] {
+    for origin in [
+        "10.0.0.5:8888",
+        "ftp://a",
+        "http://a/path",
+        "http://a?b",
+        "http://u:p@a",
+        "http://*.a",
+        "",
+    ] {
         let outcome = agent(&["--allow-url", origin, "cpu", "1000000"]);
         assert!(outcome.stdout.starts_with("fail # --allow-url"), "{outcome:?}");
         assert_eq!(outcome.exit_status, Some(2));

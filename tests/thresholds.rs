@@ -335,7 +335,7 @@ fn a_long_url_leaves_room_for_the_reason() {
     let url = format!("http://{}/{long}", free_address());
     let outcome = agent(&["-d", "-u", &url, "hls"]);
     assert!(outcome.stdout.ends_with("... refused the connection\n"), "{outcome:?}");
-    let url = format!("http://{}.invalid/", "media-server-01.compute.internal.".repeat(4));
+    let url = format!("http://{}invalid/", "media-server-01.compute.internal.".repeat(4));
     let outcome = agent(&["-d", "-u", &url, "hls"]);
     assert!(outcome.stdout.ends_with("... has a host name that does not resolve\n"), "{outcome:?}");
 }

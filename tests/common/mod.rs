@@ -296,11 +296,15 @@ pub struct Xinetd {
 }
 
 impl Xinetd {
-    /// Starts it; `limits` are the words behind the statistics page's URL in `server_args`.
+    /// Starts the service of a media server with these `server_args`.
     pub fn start(limits: &str) -> Self {
+        Self::start_file(include_str!("../../xinetd/haproxy-agent-check"), limits)
+    }
+
+    /// Starts the service of a shipped file with these `server_args`.
+    pub fn start_file(shipped: &str, limits: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = free_address();
-        let shipped = include_str!("../../xinetd/haproxy-agent-check");
         // nobody may not look into the folder of whoever runs the tests.
         let program = shared_copy_of_agent(folder.path());
         let user = match user_name().as_str() {
@@ -313,6 +317,7 @@ impl Xinetd {
                 Some("port") => {
                     format!("    port = {}\n    bind = {}", address.port(), address.ip())
                 }
+                Some("bind") => String::new(),
                 Some("server") => format!("    server = {}", program.display()),
                 Some("server_args") => format!("    server_args = {limits}"),
                 Some("user") => format!("    user = {user}"),

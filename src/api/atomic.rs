@@ -1,0 +1,137 @@
+//! AtomicAssets (eosio-contract-api): its stores, the head block it knows, and its readers; `/health`.
+
+use serde_json::Value;
+
+use super::{Answer, Api, Limit, block_number, field, text};
+use crate::http::HttpError;
+use crate::verdict::Verdict;
+
+pub const API: Api = Api { name: "atomic", path: PATH, judge };
+
+/// The older name of the same.
+pub const CONTRACT: Api = Api { name: "contract", path: PATH, judge };
+
+const PATH: &str = "/health";
+
+/// How many blocks a reader may be behind in any case: readers commit in batches, and the head that is
+/// reported is nodeos's, so without a limit of its own a stuck reader would look healthy.
+const READER_BLOCKS: u64 = 180;
+
+fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
+    if answer.status >= 300 {
+        let faults = vec![HttpError::Status(answer.status).to_string()];
+        return Ok(Verdict::broken(faults));
+    }
+    let data = field(answer.success()?, &["data"])?;
+    let faults = broken(data);
+    if !faults.is_empty() {
+        return Ok(Verdict::broken(faults));
+    }
+    for service in ["postgres", "redis"] {
+        text(field(data, &[service, "status"])?, "status")?;
+    }
+    let head_ms = milliseconds(field(data, &["chain", "head_time"])?)?;
+    let mut readings = vec![limit.time(head_ms)];
+    let numbers: Vec<&Value> = data
+        .pointer("/postgres/readers")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|reader| reader.get("block_num"))
+        .filter(|number| !number.is_null())
+        .collect();
+    if !numbers.is_empty() {
+        let head = block_number(field(data, &["chain", "head_block"])?, "head_block")?;
+        let limit = Limit { blocks: limit.blocks.max(READER_BLOCKS), ..*limit };
+        for number in numbers {
+            // A reader that is ahead of a head that is asked for more rarely is not behind.
+            let block = block_number(number, "block_num")?.min(head);
+            readings.push(limit.distance("reader's", block, head));
+        }
+    }
+    Ok(Verdict::of(readings))
+}
+
+/// Sentences on the parts that report themselves as anything but `OK`.
+fn broken(data: &Value) -> Vec<String> {
+    let status = |service: &&str| {
+        let status = data.get(service)?.get("status")?.as_str()?;
+        (status != "OK").then(|| format!("{service} reports {status}"))
+    };
+    ["postgres", "redis", "chain"].iter().filter_map(status).collect()
+}
+
+/// A time in milliseconds since 1970; 0 is none.
+fn milliseconds(value: &Value) -> Result<i128, String> {
+    let number = value.as_i64().or_else(|| value.as_str()?.trim().parse().ok());
+    let number = number.filter(|number| *number != 0);
+    number.map(i128::from).ok_or_else(|| "reports no time as head_time".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{answer, changed, limit};
+    use super::*;
+
+    use serde_json::json;
+
+    const FIXTURE: &str = include_str!("../../tests/fixtures/antelope/atomic_health.json");
+    const HEAD: u64 = 263_148_621;
+    const READER: &str = "/data/postgres/readers/0/block_num";
+
+    fn judged(blocks: u64, lag_ms: i128, changes: &[(&str, Value)]) -> Result<bool, String> {
+        let verdict = judge(&answer(changed(FIXTURE, changes)), &limit(blocks, lag_ms));
+        verdict.map(|verdict| verdict.is_up())
+    }
+
+    #[test]
+    fn the_head_time_is_within_half_a_second_a_block() {
+        for sign in [1, -1] {
+            assert_eq!(judged(15, sign * 7500, &[]), Ok(true));
+            assert_eq!(judged(15, sign * 7501, &[]), Ok(false));
+        }
+        let text = [("/data/chain/head_time", json!("1660745796000"))];
+        assert_eq!(judged(10, 5000, &text), Ok(true));
+        for value in [json!(null), json!(0), json!("soon"), json!({})] {
+            assert!(judged(10, 0, &[("/data/chain/head_time", value.clone())]).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn no_reader_is_more_than_180_blocks_behind_or_more_than_are_allowed() {
+        for (blocks, behind, is_up) in
+            [(10, 180, true), (10, 181, false), (200, 200, true), (200, 201, false)]
+        {
+            for number in [json!(HEAD - behind), json!((HEAD - behind).to_string())] {
+                assert_eq!(judged(blocks, 0, &[(READER, number)]), Ok(is_up), "{blocks} {behind}");
+            }
+        }
+        assert_eq!(judged(10, 0, &[(READER, json!(HEAD + 1000))]), Ok(true));
+        assert_eq!(judged(10, 0, &[(READER, json!(null))]), Ok(true));
+        assert_eq!(judged(10, 0, &[("/data/postgres/readers", json!(null))]), Ok(true));
+        for number in [json!(0), json!("0"), json!("x"), json!([])] {
+            assert!(judged(10, 0, &[(READER, number.clone())]).is_err(), "{number}");
+        }
+        assert!(judged(10, 0, &[("/data/chain/head_block", json!(0))]).is_err());
+    }
+
+    #[test]
+    fn its_stores_are_ok() {
+        for status in ["/data/postgres/status", "/data/redis/status"] {
+            assert_eq!(judged(10, 0, &[(status, json!("ERROR"))]), Ok(false), "{status}");
+            for value in [json!(null), json!(1)] {
+                assert!(judged(10, 0, &[(status, value)]).is_err(), "{status}");
+            }
+        }
+        let broken = [("/data/redis/status", json!("ERROR")), ("/data/chain", json!(null))];
+        assert_eq!(judged(10, 0, &broken), Ok(false));
+    }
+
+    #[test]
+    fn an_error_status_is_down_whatever_the_body() {
+        for status in [300, 404, 500, 503] {
+            let answer = Answer { status, json: Err("sent no JSON".to_owned()) };
+            assert_eq!(judge(&answer, &limit(10, 0)).map(|verdict| verdict.is_up()), Ok(false));
+        }
+    }
+}

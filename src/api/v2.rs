@@ -1,0 +1,130 @@
+//! Hyperion: how far Elasticsearch's index is from nodeos's head block; `/v2/health`.
+
+use serde_json::Value;
+
+use super::{Answer, Api, Limit, block_number, field};
+use crate::verdict::Verdict;
+
+pub const API: Api = Api { name: "v2", path: PATH, judge };
+
+/// Where Hyperion reports its health.
+pub const PATH: &str = "/v2/health";
+
+/// The services whose block numbers are compared.
+pub const NODEOS: &str = "NodeosRPC";
+pub const ELASTICSEARCH: &str = "Elasticsearch";
+
+fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
+    let services = Services::of(answer.success()?)?;
+    let blocks = services
+        .number(NODEOS, "head_block_num")
+        .and_then(|head| Ok((head, services.number(ELASTICSEARCH, "last_indexed_block")?)));
+    match blocks {
+        Ok((head, indexed)) => Ok(Verdict::of(vec![limit.distance("indexed", indexed, head)])),
+        // A service that says itself that it is broken has been measured.
+        Err(error) => match services.faults(&[NODEOS, ELASTICSEARCH]) {
+            faults if faults.is_empty() => Err(error),
+            faults => Ok(Verdict::broken(faults)),
+        },
+    }
+}
+
+/// The services that a Hyperion reports on.
+pub struct Services<'a>(&'a [Value]);
+
+impl<'a> Services<'a> {
+    pub fn of(health: &'a Value) -> Result<Self, String> {
+        let services = field(health, &["health"])?.as_array();
+        services
+            .map(|services| Self(services))
+            .ok_or_else(|| "reports no list as health".to_owned())
+    }
+
+    /// A field of what a service reports.
+    pub fn data(&self, service: &str, name: &str) -> Result<&'a Value, String> {
+        let found = self.0.iter().find(|found| name_of(found) == Some(service));
+        let found = found.ok_or_else(|| format!("reports no service {service}"))?;
+        field(found, &["service_data", name])
+    }
+
+    /// A block number of a service.
+    pub fn number(&self, service: &str, name: &str) -> Result<u64, String> {
+        block_number(self.data(service, name)?, name)
+    }
+
+    /// Sentences on those of the services named, or of all if none is, that are neither `OK` nor
+    /// `Warning`.
+    pub fn faults(&self, services: &[&str]) -> Vec<String> {
+        let is_meant = |name: &str| services.is_empty() || services.contains(&name);
+        let statuses = self.0.iter().map(|service| {
+            let status = service.get("status").and_then(Value::as_str).unwrap_or("no status");
+            (name_of(service).unwrap_or("a service"), status)
+        });
+        let broken = statuses.filter(|(_, status)| !matches!(*status, "OK" | "Warning"));
+        broken
+            .filter(|(name, _)| is_meant(name))
+            .map(|(name, status)| format!("{name} reports {status}"))
+            .collect()
+    }
+}
+
+fn name_of(service: &Value) -> Option<&str> {
+    service.get("service").and_then(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{answer, changed, limit};
+    use super::*;
+
+    use serde_json::json;
+
+    const FIXTURE: &str = include_str!("../../tests/fixtures/antelope/v2_health.json");
+    const HEAD: u64 = 263_148_621;
+    const HEAD_POINTER: &str = "/health/1/service_data/head_block_num";
+    const INDEXED_POINTER: &str = "/health/2/service_data/last_indexed_block";
+
+    fn judged(blocks: u64, changes: &[(&str, Value)]) -> Result<bool, String> {
+        let verdict = judge(&answer(changed(FIXTURE, changes)), &limit(blocks, 999_999_999));
+        verdict.map(|verdict| verdict.is_up())
+    }
+
+    #[test]
+    fn the_index_is_within_the_blocks_on_both_sides() {
+        for (indexed, is_up) in [
+            (HEAD, true),
+            (HEAD - 10, true),
+            (HEAD - 11, false),
+            (HEAD + 10, true),
+            (HEAD + 11, false),
+        ] {
+            assert_eq!(judged(10, &[(INDEXED_POINTER, json!(indexed))]), Ok(is_up));
+            assert_eq!(judged(10, &[(INDEXED_POINTER, json!(indexed.to_string()))]), Ok(is_up));
+        }
+        assert_eq!(judged(0, &[]), Ok(true));
+        assert_eq!(judged(0, &[(INDEXED_POINTER, json!(HEAD - 1))]), Ok(false));
+    }
+
+    #[test]
+    fn without_both_block_numbers_there_is_no_verdict() {
+        for pointer in [HEAD_POINTER, INDEXED_POINTER] {
+            for value in
+                [json!(null), json!(0), json!("0"), json!("x"), json!(-1), json!(1.5), json!([])]
+            {
+                assert!(judged(10, &[(pointer, value.clone())]).is_err(), "{pointer} {value}");
+            }
+        }
+        for (pointer, value) in
+            [("/health", json!(null)), ("/health", json!({})), ("/health/2", json!(5))]
+        {
+            assert!(judged(10, &[(pointer, value)]).is_err(), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_is_broken_and_reports_no_block_is_down() {
+        let broken = [("/health/2/status", json!("Error")), (INDEXED_POINTER, json!(null))];
+        assert_eq!(judged(10, &broken), Ok(false));
+        assert_eq!(judged(10, &broken[..1]), Ok(true));
+    }
+}
