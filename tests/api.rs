@@ -342,7 +342,41 @@ fn haproxy_judges_each_server_by_its_own_request() {
     haproxy.wait_for("s2", "DOWN");
     haproxy.wait_for_reason("s1", "head block behind");
     assert!(haproxy.stat("s1", "status").starts_with("UP"));
+    // A session of the first server, which is cut when it lags.
+    wait_until("s2 alone is down", || haproxy.stat("s1", "status").starts_with("UP").then_some(()));
+    let mut session = TcpStream::connect(haproxy.address).unwrap();
+    session.set_read_timeout(Some(PATIENCE)).unwrap();
+    session.write_all(b"a session").unwrap();
+    wait_until("the session reaches s1", || (haproxy.stat("s1", "scur") == "1").then_some(()));
     set([600.0, 0.0]);
     haproxy.wait_for("s1", "DOWN");
     haproxy.wait_for("s2", "UP");
+    assert_eq!(session.read_to_end(&mut Vec::new()).unwrap_or(0), 0, "the session is cut");
+}
+
+#[test]
+fn haproxys_external_checks_follow_the_services() {
+    for (name, healthy, lagging) in [
+        ("v1", get_info(-4.0), get_info(600.0)),
+        ("hyperion", v2_health(-4.0, HEAD), v2_health(600.0, HEAD)),
+        ("atomic", atomic_health(-4.0, "OK"), atomic_health(-4.0, "ERROR")),
+    ] {
+        let body = Arc::new(Mutex::new(lagging.clone().into_bytes()));
+        let server = Server::page(body.clone());
+        let wrapper = format!("{}/haproxy/external-check/{name}", env!("CARGO_MANIFEST_DIR"));
+        let haproxy = Haproxy::start_with(
+            "external-check\n  insecure-fork-wanted",
+            &[
+                "option external-check".to_owned(),
+                format!("external-check command {wrapper}"),
+                "external-check path \"${PATH}\"".to_owned(),
+                format!("server s1 {} check inter 200ms fall 1 rise 1", server.address),
+            ],
+        );
+        haproxy.wait_for("s1", "DOWN");
+        *body.lock().unwrap() = healthy.into_bytes();
+        haproxy.wait_for("s1", "UP");
+        *body.lock().unwrap() = lagging.into_bytes();
+        haproxy.wait_for("s1", "DOWN");
+    }
 }

@@ -27,7 +27,7 @@ impl Haproxy {
         let address = free_address();
         let config = format!(
             "global\n  stats socket {} level admin\n  {global}\n\
-             defaults\n  mode http\n  timeout connect 1s\n  timeout client 1s\n  timeout server 1s\n\
+             defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 60s\n  timeout server 60s\n\
              \x20 # agent-inter is no time limit then: an agent may take longer than the time between checks.\n\
              \x20 timeout check 5s\n\
              frontend clients\n  bind {address}\n  default_backend media\n\
