@@ -1,6 +1,6 @@
 /*!
-The two programs that an agent stands between, for the benchmark: the WCS that it asks for its
-statistics, and the HAProxy that asks the agent.
+The two programs that an agent stands between, for the benchmark: the WCS or nodeos that it
+asks, and the HAProxy that asks the agent.
 
 ```text
 bench-peer serve                          prints its address, then answers until it is killed
@@ -44,15 +44,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Serves the statistics page on a free loopback port, one connection after the other.
+/// Serves the statistics page and nodeos's `get_info` on a free loopback port, one connection after the other.
 fn serve() -> Result<(), Box<dyn Error>> {
     let text = response("text/plain", include_str!("../tests/fixtures/wcs/stat.txt"));
     let json = response("application/json", include_str!("../tests/fixtures/wcs/stat.json"));
+    let get_info = include_str!("../tests/fixtures/antelope/get_info.json");
+    let get_info = response("application/json", get_info);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     println!("{}", listener.local_addr()?);
     loop {
         // A client that went away is its own affair: the program that it is reports it.
-        let _ = listener.accept().and_then(|(stream, _)| answer(stream, &text, &json));
+        let _ = listener.accept().and_then(|(stream, _)| answer(stream, &text, &json, &get_info));
     }
 }
 
@@ -65,7 +67,7 @@ fn response(content_type: &str, body: &str) -> String {
     )
 }
 
-fn answer(mut stream: TcpStream, text: &str, json: &str) -> io::Result<()> {
+fn answer(mut stream: TcpStream, text: &str, json: &str, get_info: &str) -> io::Result<()> {
     stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
     // To its end: a connection closed over unread input is reset, and the answer may be lost.
     let mut head = Vec::new();
@@ -77,8 +79,13 @@ fn answer(mut stream: TcpStream, text: &str, json: &str) -> io::Result<()> {
         }
     }
     let head = String::from_utf8_lossy(&head);
-    let wants_json = head.lines().next().is_some_and(|request| request.contains("format=json"));
-    stream.write_all(if wants_json { json } else { text }.as_bytes())
+    let request = head.lines().next().unwrap_or_default();
+    let page = match request {
+        _ if request.contains("/v1/chain/get_info") => get_info,
+        _ if request.contains("format=json") => json,
+        _ => text,
+    };
+    stream.write_all(page.as_bytes())
 }
 
 /// What one client saw.
