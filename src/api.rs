@@ -20,6 +20,7 @@ use time::{OffsetDateTime, PrimitiveDateTime};
 use crate::http::{self, HttpError};
 use crate::patience::Patience;
 use crate::request::NotUnderstood;
+use crate::source::Timed;
 use crate::url::Url;
 use crate::verdict::{Bound, Reading, Verdict};
 
@@ -116,11 +117,10 @@ impl ApiRequest {
     pub fn ask(&self, patience: &Patience) -> Result<Verdict, String> {
         let subject = self.url.brief();
         let subject = subject.trim_end_matches('/');
-        let start = std::time::Instant::now();
         let asked = self.url.join(self.api.path);
-        let answer = http::get(&asked, self.host.as_deref(), patience)
-            .map_err(|error| format!("{subject} {error}"))?;
-        let took = start.elapsed();
+        let Timed { result, took } =
+            Timed::of(|| http::get(&asked, self.host.as_deref(), patience));
+        let answer = result.map_err(|error| format!("{subject} {error}"))?;
         let json = serde_json::from_slice(&answer.body).map_err(|_| "sent no JSON".to_owned());
         let answer = Answer { status: answer.status, json };
         let limit = Limit { blocks: self.blocks, now_ms: now_ms(), took };

@@ -11,7 +11,7 @@ use crate::verdict::{Outcome, Reading, Verdict};
 /// The widest line, in columns.
 const WIDTH: usize = 80;
 
-/// The widths of the columns before the last; two spaces stand between columns.
+/// The widths of the columns before the last; a space stands between columns.
 const NAME: usize = 14;
 const VALUE: usize = 11;
 const LIMIT: usize = 11;
@@ -130,8 +130,7 @@ fn line(text: &mut String, label: &str, content: &str) {
 
 fn paint(reading: &Reading) -> &'static str {
     match reading.fullness() {
-        _ if reading.is_exceeded() => RED,
-        full if full > 1.0 => RED,
+        full if full > 1.0 || reading.is_exceeded() => RED,
         full if full >= NEAR => YELLOW,
         _ => GREEN,
     }
@@ -164,8 +163,8 @@ fn milliseconds(time: Duration) -> String {
 mod tests {
     use super::*;
 
-    use crate::maintenance::{Maintenance, Order};
-    use crate::reply::Style;
+    use crate::maintenance::Maintenance;
+    use crate::reply::{State, Style};
     use crate::verdict::Bound;
 
     fn reading(name: &str, unit: &'static str, value: Result<f64, String>, limit: f64) -> Reading {
@@ -229,7 +228,7 @@ time     2.0 ms
             Outcome::Thresholds(Verdict { faults: vec![long.clone()], ..Verdict::of(readings) }),
             Outcome::NotUnderstood(long.clone()),
             Outcome::Unmeasured(long),
-            Outcome::Maintenance(Maintenance { order: Order::Drain, reason }),
+            Outcome::Maintenance(Maintenance { state: State::Drain, reason }),
         ] {
             for line in explained(&outcome, false).lines() {
                 assert!(line.len() <= WIDTH, "{line}");

@@ -11,23 +11,15 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
 use crate::deadline::Deadline;
+use crate::reply::State;
 
 /// As much of the file as can matter, in bytes: its first line, of which the description is cut.
 const READ_LIMIT: u64 = 4096;
 
-/// The states that the file can ask for; the words of HAProxy's agent protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    Maint,
-    Drain,
-    Down,
-    Stopped,
-}
-
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Maintenance {
-    pub order: Order,
+    pub state: State,
     /// Why, in the words of who wrote the file, or what is wrong with it; may be empty.
     pub reason: String,
 }
@@ -53,26 +45,26 @@ impl Maintenance {
             Ok(content) => content.map(|content| Self::parse(&content)),
             Err(error) => {
                 let reason = format!("maintenance file: {error}: {}", path.display());
-                Some(Self { order: Order::Maint, reason })
+                Some(Self { state: State::Maint, reason })
             }
         }
     }
 
-    /// The first word is the order, the rest of its line the reason; a file that begins with anything
-    /// else orders maintenance, and its first line is the reason.
+    /// The first word is the state, the rest of its line the reason; a file that begins with anything
+    /// else is maintenance, and its first line is the reason.
     fn parse(content: &[u8]) -> Self {
         let text = String::from_utf8_lossy(content);
         let line = text.trim_start().lines().next().unwrap_or_default().trim();
         let (word, rest) = line.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((line, ""));
-        let (order, reason) = match word {
-            "maint" => (Order::Maint, rest),
-            "drain" => (Order::Drain, rest),
-            "down" => (Order::Down, rest),
-            "stopped" => (Order::Stopped, rest),
-            _ => (Order::Maint, line),
+        let (state, reason) = match word {
+            "maint" => (State::Maint, rest),
+            "drain" => (State::Drain, rest),
+            "down" => (State::Down, rest),
+            "stopped" => (State::Stopped, rest),
+            _ => (State::Maint, line),
         };
         // The description's mark may stand before the reason already.
-        Self { order, reason: reason.trim_start_matches(['#', ' ', '\t']).trim_end().to_owned() }
+        Self { state, reason: reason.trim_start_matches(['#', ' ', '\t']).trim_end().to_owned() }
     }
 }
 
@@ -109,23 +101,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_word_is_the_order_and_the_rest_of_its_line_the_reason() {
-        for (content, order, reason) in [
-            ("", Order::Maint, ""),
-            (" \n", Order::Maint, ""),
-            ("maint", Order::Maint, ""),
-            ("drain deploying 4.2\nby me\n", Order::Drain, "deploying 4.2"),
-            ("down\t for  repair \r\n", Order::Down, "for  repair"),
-            ("\n stopped\n", Order::Stopped, ""),
-            ("up\n", Order::Maint, "up"),
-            ("ready now", Order::Maint, "ready now"),
-            ("drained", Order::Maint, "drained"),
-            ("Drain", Order::Maint, "Drain"),
-            ("drain # why", Order::Drain, "why"),
-            ("drain# why", Order::Maint, "drain# why"),
-            ("\u{0}\u{1}", Order::Maint, "\u{0}\u{1}"),
+    fn the_first_word_is_the_state_and_the_rest_of_its_line_the_reason() {
+        for (content, state, reason) in [
+            ("", State::Maint, ""),
+            (" \n", State::Maint, ""),
+            ("maint", State::Maint, ""),
+            ("drain deploying 4.2\nby me\n", State::Drain, "deploying 4.2"),
+            ("down\t for  repair \r\n", State::Down, "for  repair"),
+            ("\n stopped\n", State::Stopped, ""),
+            ("up\n", State::Maint, "up"),
+            ("ready now", State::Maint, "ready now"),
+            ("drained", State::Maint, "drained"),
+            ("Drain", State::Maint, "Drain"),
+            ("drain # why", State::Drain, "why"),
+            ("drain# why", State::Maint, "drain# why"),
+            ("\u{0}\u{1}", State::Maint, "\u{0}\u{1}"),
         ] {
-            let expected = Maintenance { order, reason: reason.to_owned() };
+            let expected = Maintenance { state, reason: reason.to_owned() };
             assert_eq!(Maintenance::parse(content.as_bytes()), expected, "{content:?}");
         }
     }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::debug::Debug;
-use crate::maintenance::{Maintenance, Order};
+use crate::maintenance::Maintenance;
 use crate::verdict::{Outcome, Reading, Verdict};
 
 /// The longest description, in bytes: HAProxy's statistics page keeps 127 with its own words.
@@ -84,7 +84,7 @@ pub struct Reply {
 impl Reply {
     /// The reply to a run that ended like this.
     pub fn new(outcome: &Outcome, style: Style) -> Self {
-        let unmeasured = |state, description: &str, exit_status| Self {
+        let weightless = |state, description: &str, exit_status| Self {
             is_ready: style.takes_back,
             state,
             weight_percent: None,
@@ -92,31 +92,23 @@ impl Reply {
             exit_status,
         };
         let reply = match outcome {
-            Outcome::Thresholds(verdict) if verdict.is_up() => Self {
-                weight_percent: Some(weight_percent(verdict.fullness(), style)),
-                ..unmeasured(State::Up, &describe(verdict), 0)
-            },
-            Outcome::Thresholds(verdict) => unmeasured(State::Down, &describe(verdict), 1),
-            Outcome::Api(verdict) if verdict.is_up() => {
-                unmeasured(State::Up, &describe(verdict), 0)
+            Outcome::Thresholds(verdict) | Outcome::Api(verdict) if !verdict.is_up() => {
+                weightless(State::Down, &describe(verdict), 1)
             }
-            Outcome::Api(verdict) => unmeasured(State::Down, &describe(verdict), 1),
+            Outcome::Thresholds(verdict) => Self {
+                weight_percent: Some(weight_percent(verdict.fullness(), style)),
+                ..weightless(State::Up, &describe(verdict), 0)
+            },
+            Outcome::Api(verdict) => weightless(State::Up, &describe(verdict), 0),
             Outcome::Debug(Debug { state, weight_percent, description }) => {
                 let exit_status = if *state == State::Up { 0 } else { 1 };
-                let reply = unmeasured(*state, description, exit_status);
+                let reply = weightless(*state, description, exit_status);
                 return Self { weight_percent: *weight_percent, ..reply };
             }
-            Outcome::Unmeasured(why) => unmeasured(State::Fail, why, 1),
-            Outcome::NotUnderstood(why) => return unmeasured(State::Fail, why, 2),
-            Outcome::Maintenance(Maintenance { order, reason }) => {
-                let state = match order {
-                    Order::Maint => State::Maint,
-                    Order::Drain => State::Drain,
-                    Order::Down => State::Down,
-                    Order::Stopped => State::Stopped,
-                };
-                let is_ready = false;
-                return Self { is_ready, ..unmeasured(state, reason, 1) };
+            Outcome::Unmeasured(why) => weightless(State::Fail, why, 1),
+            Outcome::NotUnderstood(why) => return weightless(State::Fail, why, 2),
+            Outcome::Maintenance(Maintenance { state, reason }) => {
+                return Self { is_ready: false, ..weightless(*state, reason, 1) };
             }
         };
         // What is wrong with a request, and why a server is out, is said in any case.
@@ -320,13 +312,13 @@ mod tests {
         assert_eq!(reply(verdict(&[reading("cpu", Ok(9.0), 9.0)])), "ready down\n");
         assert_eq!(reply(Outcome::Unmeasured("why".to_owned())), "ready fail\n");
         assert_eq!(reply(Outcome::NotUnderstood("'x'".to_owned())), "ready fail # 'x'\n");
-        for (order, line) in [
-            (Order::Maint, "maint # why\n"),
-            (Order::Drain, "drain # why\n"),
-            (Order::Down, "down # why\n"),
-            (Order::Stopped, "stopped # why\n"),
+        for (state, line) in [
+            (State::Maint, "maint # why\n"),
+            (State::Drain, "drain # why\n"),
+            (State::Down, "down # why\n"),
+            (State::Stopped, "stopped # why\n"),
         ] {
-            let maintenance = Maintenance { order, reason: "why".to_owned() };
+            let maintenance = Maintenance { state, reason: "why".to_owned() };
             assert_eq!(reply(Outcome::Maintenance(maintenance)), line);
         }
     }

@@ -20,6 +20,7 @@ use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, Question, RCODE, TYPE};
 
 use crate::patience::Patience;
+use crate::url::in_brackets;
 
 /// The port of a name server.
 const DNS_PORT: u16 = 53;
@@ -58,8 +59,7 @@ pub fn addresses(host: &str, patience: &Patience) -> io::Result<Vec<IpAddr>> {
 }
 
 fn numeric(host: &str) -> Option<IpAddr> {
-    let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    match v6 {
+    match in_brackets(host) {
         Some(host) => host.parse().ok().map(IpAddr::V6),
         None => host.parse().ok().map(IpAddr::V4),
     }

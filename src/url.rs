@@ -148,10 +148,14 @@ impl Origin {
     }
 }
 
+/// What stands in the brackets of a URL's IPv6 host; `None` if the host has none.
+pub fn in_brackets(host: &str) -> Option<&str> {
+    host.strip_prefix('[')?.strip_suffix(']')
+}
+
 /// The host in the one form in which hosts are compared; `None` if it is no host.
 fn normal_host(host: &str) -> Option<String> {
-    let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    match v6 {
+    match in_brackets(host) {
         Some(address) => address.parse().ok().map(|address: Ipv6Addr| format!("[{address}]")),
         None => {
             let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');

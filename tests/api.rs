@@ -4,8 +4,7 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -234,19 +233,7 @@ fn a_line_replaces_a_request_that_is_being_measured() {
 
 /// Asks over a Unix socket, whose peer the agent cannot know.
 fn ask_as_stranger(args: &[&str], line: &str) -> String {
-    let (mut peer, connection) = UnixStream::pair().unwrap();
-    peer.write_all(line.as_bytes()).unwrap();
-    let connection = OwnedFd::from(connection);
-    let mut agent = Command::new(AGENT)
-        .args(args)
-        .stdin(connection.try_clone().unwrap())
-        .stdout(connection)
-        .spawn()
-        .unwrap();
-    let mut reply = String::new();
-    peer.read_to_string(&mut reply).unwrap();
-    agent.wait().unwrap();
-    reply
+    ask_over_unix_socket(args, line.as_bytes())
 }
 
 #[test]
@@ -288,18 +275,8 @@ fn https_is_trusted_by_the_systems_store() {
     // s_server -WWW serves files of its working folder.
     std::fs::create_dir_all(folder.path().join("v1/chain")).unwrap();
     std::fs::write(folder.path().join("v1/chain/get_info"), get_info(0.0)).unwrap();
-    let address = free_address();
-    let server = Command::new("openssl")
-        .args(["s_server", "-WWW", "-quiet", "-accept", &address.to_string()])
-        .args(["-key", &key, "-cert", &certificate])
-        .current_dir(folder.path())
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let _server = Process(server);
-    wait_for_listener(address);
+    let (_server, address) =
+        tls_server("-WWW", folder.path(), Path::new(&key), Path::new(&certificate));
     let ask = |file: &str, host: &str| {
         let request = format!("v1|https://{host}:{}|60", address.port());
         finish(Command::new(AGENT).env("SSL_CERT_FILE", file).args(["-d", &request]))

@@ -223,11 +223,7 @@ fn what_was_skipped_is_explained() {
 
 #[test]
 fn standard_error_that_is_full_does_not_leave_input_unread() {
-    let (_reader, writer) = std::io::pipe().unwrap();
-    let mut filler = writer.try_clone().unwrap();
-    rustix::io::ioctl_fionbio(&filler, true).unwrap();
-    while std::io::Write::write(&mut filler, &[0; 4096]).is_ok() {}
-    rustix::io::ioctl_fionbio(&filler, false).unwrap();
+    let (_reader, writer) = full_pipe();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (accepted, _) = listener.accept().unwrap();

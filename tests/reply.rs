@@ -129,11 +129,7 @@ fn an_answer_does_not_depend_on_the_descriptors_being_open() {
 
 #[test]
 fn a_pipe_that_nobody_reads_does_not_hold_the_run() {
-    let (_reader, writer) = std::io::pipe().unwrap();
-    let mut filler = writer.try_clone().unwrap();
-    rustix::io::ioctl_fionbio(&filler, true).unwrap();
-    while std::io::Write::write(&mut filler, &[0; 4096]).is_ok() {}
-    rustix::io::ioctl_fionbio(&filler, false).unwrap();
+    let (_reader, writer) = full_pipe();
     let start = Instant::now();
     let mut agent = Command::new(AGENT);
     agent.args(["-t", "200", "cpu", "0"]).stdin(Stdio::null()).stdout(OwnedFd::from(writer));

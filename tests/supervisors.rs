@@ -3,7 +3,6 @@
 mod common;
 
 use std::net::SocketAddr;
-use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -126,23 +125,9 @@ fn socat_with_standard_error_on_the_connection() {
 #[test]
 fn a_unix_socket() {
     let page = page();
-    check(|line| {
-        use std::io::{Read, Write};
-        let (mut peer, connection) = UnixStream::pair().unwrap();
-        peer.write_all(line).unwrap();
-        let connection = std::os::fd::OwnedFd::from(connection);
-        let mut agent = Command::new(AGENT)
-            .args(agent_args(&page))
-            .stdin(connection.try_clone().unwrap())
-            .stdout(connection.try_clone().unwrap())
-            .stderr(connection)
-            .spawn()
-            .unwrap();
-        let mut reply = String::new();
-        peer.read_to_string(&mut reply).unwrap();
-        agent.wait().unwrap();
-        reply
-    });
+    let args = agent_args(&page);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    check(|line| ask_over_unix_socket(&args, line));
 }
 
 #[test]

@@ -405,8 +405,8 @@ fn without_ipv6_the_reason_is_that_of_the_other_address() {
     outcome.expect("down # statistics page http://localhost:1/ refused the connection\n", 1);
 }
 
-/// A TLS server on a free port, with a certificate that nobody has signed.
-fn tls_server(folder: &std::path::Path) -> (Process, std::net::SocketAddr) {
+/// A TLS server with a certificate that nobody has signed.
+fn self_signed_server(folder: &std::path::Path) -> (Process, std::net::SocketAddr) {
     let (key, certificate) = (folder.join("key"), folder.join("certificate"));
     let openssl = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"])
@@ -416,27 +416,13 @@ fn tls_server(folder: &std::path::Path) -> (Process, std::net::SocketAddr) {
         .arg(&certificate)
         .output();
     assert!(openssl.expect("openssl is installed").status.success());
-    let address = free_address();
-    let server = Command::new("openssl")
-        .args(["s_server", "-www", "-quiet", "-accept", &address.to_string()])
-        .arg("-key")
-        .arg(&key)
-        .arg("-cert")
-        .arg(&certificate)
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let server = Process(server);
-    wait_for_listener(address);
-    (server, address)
+    tls_server("-www", folder, &key, &certificate)
 }
 
 #[test]
 fn a_page_over_https_is_only_believed_with_a_certificate() {
     let folder = tempfile::tempdir().unwrap();
-    let (_server, address) = tls_server(folder.path());
+    let (_server, address) = self_signed_server(folder.path());
     let url = format!("https://localhost:{}/", address.port());
     let outcome = agent(&["-d", "-u", &url, "hls"]);
     let why = format!("down # statistics page {url} has no valid certificate: it is self-signed");

@@ -8,9 +8,10 @@ Every server listens on a free port of 127.0.0.1, and every process is ended by 
 
 pub mod haproxy;
 
-use std::io::{Read, Write};
+use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -358,4 +359,58 @@ pub fn shared_copy_of_agent(folder: &Path) -> std::path::PathBuf {
     set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
     set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
     program
+}
+
+/// Runs the agent on a Unix socket, on all three descriptors, and returns all that comes over it.
+pub fn ask_over_unix_socket(args: &[&str], line: &[u8]) -> String {
+    let (mut peer, connection) = UnixStream::pair().unwrap();
+    peer.write_all(line).unwrap();
+    let connection = OwnedFd::from(connection);
+    // In one expression: a command keeps its descriptors of the connection as long as it lives.
+    let agent = Command::new(AGENT)
+        .args(args)
+        .stdin(connection.try_clone().unwrap())
+        .stdout(connection.try_clone().unwrap())
+        .stderr(connection)
+        .spawn();
+    let mut agent = Process(agent.unwrap());
+    let mut reply = String::new();
+    peer.read_to_string(&mut reply).unwrap();
+    agent.wait();
+    reply
+}
+
+/// A pipe that takes no more, and its end that nobody reads.
+pub fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut filler = writer.try_clone().unwrap();
+    rustix::io::ioctl_fionbio(&filler, true).unwrap();
+    while filler.write(&[0; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&filler, false).unwrap();
+    (reader, writer)
+}
+
+/// OpenSSL's TLS server on a free port, for this key and certificate; `www` is how it serves HTTP,
+/// `folder` what it serves.
+pub fn tls_server(
+    www: &str,
+    folder: &Path,
+    key: &Path,
+    certificate: &Path,
+) -> (Process, SocketAddr) {
+    let address = free_address();
+    let server = Command::new("openssl")
+        .args(["s_server", www, "-quiet", "-accept", &address.to_string()])
+        .arg("-key")
+        .arg(key)
+        .arg("-cert")
+        .arg(certificate)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let server = Process(server.expect("openssl is installed"));
+    wait_for_listener(address);
+    (server, address)
 }
