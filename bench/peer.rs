@@ -3,8 +3,11 @@ The two programs that an agent stands between, for the benchmark: the WCS or nod
 asks, and the HAProxy that asks the agent.
 
 ```text
-bench-peer serve                          prints its address, then answers until it is killed
-bench-peer load ADDRESS SECONDS CLIENTS   connects for SECONDS, then prints what it saw as JSON
+bench-peer serve
+    prints its address, then answers until it is killed
+bench-peer load ADDRESS SECONDS CLIENTS [PERIOD_MS LINE]
+    checks for SECONDS, then prints what it saw as JSON: each client one check after the other, or one
+    every PERIOD_MS with the request LINE
 ```
 */
 
@@ -16,7 +19,8 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "usage: bench-peer serve | bench-peer load ADDRESS SECONDS CLIENTS";
+const USAGE: &str =
+    "usage: bench-peer serve | bench-peer load ADDRESS SECONDS CLIENTS [PERIOD_MS LINE]";
 
 /// HAProxy's default `agent-inter`, which is also how long it waits for an agent.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,7 +36,10 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args[..] {
         ["serve"] => serve(),
-        ["load", address, seconds, clients] => load(address, seconds, clients),
+        ["load", address, seconds, clients] => load(address, seconds, clients, "0", ""),
+        ["load", address, seconds, clients, period_ms, line] => {
+            load(address, seconds, clients, period_ms, line)
+        }
         _ => Err(USAGE.into()),
     };
     match result {
@@ -98,19 +105,36 @@ struct Seen {
     reason: Option<String>,
 }
 
-/// Connects to an agent as HAProxy does, `clients` at a time, each one check after the other.
+/// Connects to an agent as HAProxy does, `clients` at a time, each one check after the other and at
+/// most one in `period_ms`, with their beginnings spread over the period.
 ///
 /// A check that is under way when the time is over is still waited for, like any other.
-fn load(address: &str, seconds: &str, clients: &str) -> Result<(), Box<dyn Error>> {
+fn load(
+    address: &str,
+    seconds: &str,
+    clients: &str,
+    period_ms: &str,
+    line: &str,
+) -> Result<(), Box<dyn Error>> {
     let address: SocketAddr = address.parse().map_err(|e| format!("ADDRESS {address}: {e}"))?;
     let seconds: f64 = seconds.parse().map_err(|e| format!("SECONDS {seconds}: {e}"))?;
-    let clients: usize = clients.parse().map_err(|e| format!("CLIENTS {clients}: {e}"))?;
+    let clients: u32 = clients.parse().map_err(|e| format!("CLIENTS {clients}: {e}"))?;
+    let period_ms = period_ms.parse().map_err(|e| format!("PERIOD_MS {period_ms}: {e}"))?;
+    let period = Duration::from_millis(period_ms);
+    let line = if line.is_empty() { String::new() } else { format!("{line}\n") };
     let start = Instant::now();
     let until = start + Duration::try_from_secs_f64(seconds)?;
 
     let seen: Vec<Seen> = thread::scope(|scope| {
-        let running: Vec<_> =
-            (0..clients).map(|_| scope.spawn(|| check_until(address, until))).collect();
+        let begin = |n| start + period * n / clients;
+        let running: Vec<_> = (0..clients)
+            .map(|n| {
+                scope.spawn({
+                    let line = &line;
+                    move || check_until(address, begin(n), until, period, line)
+                })
+            })
+            .collect();
         running.into_iter().map(|client| client.join().expect("a client does not panic")).collect()
     });
     let elapsed = start.elapsed();
@@ -136,11 +160,21 @@ fn load(address: &str, seconds: &str, clients: &str) -> Result<(), Box<dyn Error
     Ok(())
 }
 
-fn check_until(address: SocketAddr, until: Instant) -> Seen {
+/// Checks from `begin` to `until`, each check a `period` after the one before or as soon as that is over.
+fn check_until(
+    address: SocketAddr,
+    begin: Instant,
+    until: Instant,
+    period: Duration,
+    line: &str,
+) -> Seen {
     let mut seen = Seen::default();
-    while Instant::now() < until {
+    let mut next = begin;
+    while next.max(Instant::now()) < until {
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+        next += period;
         let start = Instant::now();
-        match check(address) {
+        match check(address, line) {
             Ok(()) => seen.latencies.push(start.elapsed()),
             Err(reason) => {
                 seen.failures += 1;
@@ -152,15 +186,16 @@ fn check_until(address: SocketAddr, until: Instant) -> Seen {
 }
 
 /// One agent check: fails unless the whole reply is one line that begins with `up`.
-fn check(address: SocketAddr) -> Result<(), String> {
-    let reply = read_reply(address).map_err(|error| error.to_string())?;
+fn check(address: SocketAddr, line: &str) -> Result<(), String> {
+    let reply = read_reply(address, line).map_err(|error| error.to_string())?;
     let is_line = reply.ends_with('\n') && reply.lines().count() == 1;
     if is_line && reply.starts_with("up") { Ok(()) } else { Err(format!("reply {reply:?}")) }
 }
 
-fn read_reply(address: SocketAddr) -> io::Result<String> {
-    let stream = TcpStream::connect_timeout(&address, AGENT_TIMEOUT)?;
+fn read_reply(address: SocketAddr, line: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, AGENT_TIMEOUT)?;
     stream.set_read_timeout(Some(AGENT_TIMEOUT))?;
+    stream.write_all(line.as_bytes())?;
     let mut reply = String::new();
     stream.take(LIMIT).read_to_string(&mut reply)?;
     Ok(reply)

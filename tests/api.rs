@@ -7,10 +7,12 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::haproxy::Haproxy;
 use common::*;
+use serde_json::{Value, json};
 
 const HEAD: u64 = 263_148_621;
 
@@ -144,38 +146,113 @@ fn the_description_says_the_lag_and_the_limit() {
     assert!(explained.stderr.contains("problem  redis reports ERROR"), "{explained:?}");
 }
 
+/// Every request type by its name, with an answer of a healthy service.
+fn healthy_answers() -> [(&'static str, String); 5] {
+    [
+        ("v1", get_info(0.0)),
+        ("v2", v2_health(0.0, HEAD)),
+        ("hyperion", v2_health(0.0, HEAD)),
+        ("atomic", atomic_health(0.0, "OK")),
+        ("contract", atomic_health(0.0, "OK")),
+    ]
+}
+
 #[test]
-fn what_cannot_be_measured_is_fail_and_says_why() {
-    let answer = |answer: Vec<u8>| {
-        Server::start(move |stream: &mut TcpStream| {
-            let _ = stream.write_all(&answer);
+fn what_cannot_be_measured_is_fail_in_time_and_says_why() {
+    let page = |body: &'static [u8]| {
+        Server::start(move |stream| {
+            let _ = stream.write_all(&response("200 OK", body));
         })
     };
-    let redirect = b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n".to_vec();
-    for (server, why, atomic_is_down) in [
-        (answer(response("500 Oops", b"{}")), "answered HTTP 500", true),
-        (answer(redirect), "answered HTTP 302; redirects are not followed", true),
-        (answer(response("200 OK", b"<html>")), "sent no JSON", false),
-        (answer(response("200 OK", b"{\"data\": 1e999}")), "sent no JSON", false),
-        (answer(response("200 OK", b"{}")), "reports no ", false),
-        (answer(Vec::new()), "closed the connection within the answer", false),
-        (Server::start(hold), "gave no answer within 400 ms", false),
-    ] {
-        let url = format!("http://{}", server.address);
-        for name in ["v1", "v2", "hyperion", "atomic"] {
-            let outcome = agent(&["-d", "-t", "400", &format!("{name}|{url}")]);
-            let state = if atomic_is_down && name == "atomic" { "down" } else { "fail" };
+    let mut faults = faults::http_servers();
+    faults.extend([
+        (page(b"<html>"), "sent no JSON"),
+        (page(b""), "sent no JSON"),
+        (page(b"{\"data\": 1e999}"), "sent no JSON"),
+        (page(b"{}"), "reports no "),
+        (page(b"[]"), "reports no "),
+    ]);
+    for (server, why) in &faults {
+        let asked = thread::scope(|scope| {
+            let ask = |name| {
+                let request = format!("{name}|http://{}", server.address);
+                (name, agent(&["-d", "-t", "400", &request]))
+            };
+            let names = healthy_answers().map(|(name, _)| name);
+            names.map(|name| scope.spawn(move || ask(name))).map(|asking| asking.join().unwrap())
+        });
+        for (name, outcome) in asked {
+            let has_bad_status = why.starts_with("answered HTTP");
+            let is_atomic = matches!(name, "atomic" | "contract");
+            let state = if has_bad_status && is_atomic { "down" } else { "fail" };
             assert!(outcome.stdout.starts_with(&format!("{state} # ")), "{name} {outcome:?}");
-            assert!(outcome.stdout.contains(why), "{name} {outcome:?}");
+            assert!(outcome.stdout.contains(why), "{name} {why} {outcome:?}");
             assert_eq!(outcome.exit_status, Some(1));
-            assert!(outcome.took < Duration::from_millis(400) + LATEST, "{outcome:?}");
-            let brief = agent(&["-t", "400", &format!("{name}|{url}")]);
-            brief.expect(&format!("{state}\n"), 1);
+            assert!(outcome.took < Duration::from_millis(400) + LATEST, "{name} {outcome:?}");
         }
     }
     let address = free_address();
     let outcome = agent(&["-d", &format!("v1|http://{address}|15")]);
     outcome.expect(&format!("fail # http://{address} refused the connection\n"), 1);
+    agent(&[&format!("v1|http://{address}|15")]).expect("fail\n", 1);
+}
+
+/// The healthy answer of a service with one value replaced, or taken away.
+fn spoilt(healthy: &str, pointer: &str, value: Option<Value>) -> String {
+    let mut json: Value = serde_json::from_str(healthy).unwrap();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let parent = json.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+    match value {
+        None => parent.remove(name),
+        Some(value) => parent.insert(name.to_owned(), value),
+    }
+    .unwrap();
+    json.to_string()
+}
+
+#[test]
+fn a_field_that_is_missing_or_of_the_wrong_type_is_fail() {
+    let info = "/head_block_time";
+    let rpc = "/health/1/service_data";
+    let indexer = "/health/2/service_data";
+    for (name, healthy) in healthy_answers() {
+        let (words, numbers): (Vec<_>, Vec<_>) = match name {
+            "v1" => (vec![info.to_owned()], vec![]),
+            "v2" => (
+                vec![],
+                vec![format!("{rpc}/head_block_num"), format!("{indexer}/last_indexed_block")],
+            ),
+            "hyperion" => (
+                vec![format!("{rpc}/head_block_time")],
+                vec![format!("{rpc}/head_block_num"), format!("{indexer}/last_indexed_block")],
+            ),
+            _ => (
+                vec!["/data/postgres/status".to_owned(), "/data/redis/status".to_owned()],
+                vec!["/data/chain/head_time".to_owned()],
+            ),
+        };
+        let mut wrong: Vec<Option<Value>> = vec![None];
+        wrong.extend([json!(null), json!(true), json!([]), json!({}), json!(0)].map(Some));
+        let wrong_numbers = [json!("soon"), json!("0"), json!(-1), json!(1.5)].map(Some);
+        let cases = words.iter().flat_map(|word| wrong.iter().map(move |value| (word, value)));
+        let numeric = wrong.iter().chain(&wrong_numbers);
+        let more =
+            numbers.iter().flat_map(|number| numeric.clone().map(move |value| (number, value)));
+        for (pointer, value) in cases.chain(more) {
+            let (_server, url) = service(spoilt(&healthy, pointer, value.clone()));
+            let outcome = agent(&["-d", &format!("{name}|{url}|20")]);
+            let case = format!("{name} {pointer} {value:?} {outcome:?}");
+            assert!(outcome.stdout.starts_with("fail # http://"), "{case}");
+            assert!(outcome.stdout.contains(" reports no "), "{case}");
+            assert_eq!(outcome.exit_status, Some(1), "{case}");
+        }
+        for pointer in &numbers {
+            let json: Value = serde_json::from_str(&healthy).unwrap();
+            let text = json.pointer(pointer).unwrap().to_string();
+            let (_server, url) = service(spoilt(&healthy, pointer, Some(text.into())));
+            agent(&[&format!("{name}|{url}|20")]).expect("up\n", 0);
+        }
+    }
 }
 
 #[test]
@@ -253,6 +330,47 @@ fn strangers_may_only_name_allowed_urls() {
     Connection::open_after(&["--agent-send", "required"], line.as_bytes())
         .finish()
         .expect("up\n", 0);
+}
+
+/// Asks an agent over TCP in a network of its own, in which 10.9.9.9 is an address of this machine and
+/// no loopback address. `listen` and `connect` are socat's addresses.
+fn ask_over_network(listen: &str, connect: &str, args: &str, line: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let service = folder.path().join("service");
+    std::fs::write(&service, format!("#!/bin/sh\nexec {AGENT} {args}\n")).unwrap();
+    std::fs::set_permissions(&service, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // 0539 is port 1337.
+    let script = "ip link set lo up && ip addr add 10.9.9.9/32 dev lo || exit
+        socat \"$2\",fork EXEC:\"$1\",nofork </dev/null &
+        until cat /proc/net/tcp /proc/net/tcp6 | grep -q ':0539 .* 0A '; do :; done
+        printf '%s\\n' \"$4\" | socat -t 10 - \"$3\"";
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--net", "--pid", "--mount-proc", "--fork", "--kill-child"]);
+    command.args(["sh", "-c", script, "sh"]).arg(service).args([listen, connect, line]);
+    finish(&mut command).stdout
+}
+
+#[test]
+fn who_asks_from_another_address_may_only_name_allowed_urls() {
+    let mapped = "TCP6-LISTEN:1337,ipv6only=0";
+    for (listen, connect, is_local) in [
+        ("TCP4-LISTEN:1337", "TCP4:127.0.0.1:1337", true),
+        ("TCP4-LISTEN:1337", "TCP4:127.9.9.9:1337", true),
+        (mapped, "TCP6:[::1]:1337", true),
+        (mapped, "TCP4:127.0.0.1:1337", true),
+        ("TCP4-LISTEN:1337", "TCP4:10.9.9.9:1337", false),
+        (mapped, "TCP4:10.9.9.9:1337", false),
+    ] {
+        // Nothing listens there, which only who may open it is told.
+        let line = "v1|http://127.0.0.1:9/|20";
+        let opened = "fail # http://127.0.0.1:9 refused the connection\n";
+        let ask = |args| ask_over_network(listen, connect, args, line);
+        let unlisted = if is_local { opened } else { "fail # url not allowed\n" };
+        assert_eq!(ask("-d --agent-send required"), unlisted, "{listen} {connect}");
+        let allowing = "-d --agent-send required --allow-url http://127.0.0.1:9";
+        assert_eq!(ask(allowing), opened, "{listen} {connect}");
+    }
 }
 
 #[test]

@@ -207,62 +207,19 @@ fn a_limit_of_zero_is_always_reached() {
     agent(&["cpu", "0"]).expect("down\n", 1);
 }
 
-/// What a server can do wrong, and what the description has to say of it.
 #[test]
 fn a_page_that_cannot_be_had_is_down_in_time_and_says_why() {
-    type Answer = fn(&mut std::net::TcpStream);
-    let drip = |stream: &mut std::net::TcpStream| {
-        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
-        for byte in head.iter().cycle() {
-            if stream.write_all(&[*byte]).is_err() {
-                return;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
+    let page = |body: &'static [u8]| {
+        Server::start(move |stream| {
+            let _ = stream.write_all(&response("200 OK", body));
+        })
     };
-    let flood = |stream: &mut std::net::TcpStream| {
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
-        while stream.write_all(&[b'x'; 65536]).is_ok() {}
-    };
-    let interim = |stream: &mut std::net::TcpStream| {
-        while stream.write_all(b"HTTP/1.1 102 Processing\r\n\r\n").is_ok() {}
-    };
-    let headers = |stream: &mut std::net::TcpStream| {
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
-        while stream.write_all(b"X-Long: yes\r\n").is_ok() {}
-    };
-    let cut = |stream: &mut std::net::TcpStream| {
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nstreams_hls=1\n");
-    };
-    let large = |stream: &mut std::net::TcpStream| {
-        let page = [b"streams_hls=1\n".repeat(100), vec![b'\n'; 1 << 20]].concat();
-        let _ = stream.write_all(&response("200 OK", &page));
-    };
-    let answer = |status: &'static str, body: &'static [u8]| {
-        move |stream: &mut std::net::TcpStream| {
-            let _ = stream.write_all(&response(status, body));
-        }
-    };
-    let redirect = |stream: &mut std::net::TcpStream| {
-        let _ = stream.write_all(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n");
-    };
-    let late = "gave no answer within 400 ms";
-    let faults: Vec<(Server, &str)> = vec![
-        (Server::start(hold as Answer), late),
-        (Server::start(drip as Answer), late),
-        (Server::start(interim as Answer), late),
-        (Server::start(headers as Answer), "sent no valid HTTP"),
-        (Server::start(flood as Answer), "sent more than 1 MiB"),
-        (Server::start(large as Answer), "sent more than 1 MiB"),
-        (Server::start(cut as Answer), "closed the connection within the answer"),
-        (Server::start(|_: &mut _| {}), "closed the connection within the answer"),
-        (Server::start(redirect as Answer), "answered HTTP 302; redirects are not followed"),
-        (Server::start(answer("503 Busy", b"streams_hls=1\n")), "answered HTTP 503"),
-        (Server::start(answer("404 Not Found", b"")), "answered HTTP 404"),
-        (Server::start(answer("200 OK", b"<html lang=\"en\">")), "holds no statistics"),
-        (Server::start(answer("200 OK", b"")), "holds no statistics"),
-        (Server::start(answer("200 OK", b"{\"a\": {\"streams_hls\": 1}")), "holds no valid JSON"),
-    ];
+    let mut faults = faults::http_servers();
+    faults.extend([
+        (page(b"<html lang=\"en\">"), "holds no statistics"),
+        (page(b""), "holds no statistics"),
+        (page(b"{\"a\": {\"streams_hls\": 1}"), "holds no valid JSON"),
+    ]);
     for (server, why) in faults {
         let args = ["-d", "-t", "400", "-u", &server.url(), "hls", "1000"];
         let outcome = agent(&args);
@@ -338,16 +295,6 @@ fn a_long_url_leaves_room_for_the_reason() {
     let url = format!("http://{}invalid/", "media-server-01.compute.internal.".repeat(4));
     let outcome = agent(&["-d", "-u", &url, "hls"]);
     assert!(outcome.stdout.ends_with("... has a host name that does not resolve\n"), "{outcome:?}");
-}
-
-#[test]
-fn a_header_that_is_too_long_is_called_so() {
-    let server = Server::start(|stream| {
-        let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(200_000));
-        let _ = stream.write_all(long.as_bytes());
-    });
-    let outcome = agent(&["-d", "-u", &server.url(), "hls"]);
-    assert!(outcome.stdout.ends_with(" sent too long a header\n"), "{outcome:?}");
 }
 
 /// Runs a program in a network namespace of its own: `$1` is /etc/resolv.conf there.

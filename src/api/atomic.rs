@@ -61,10 +61,10 @@ fn broken(data: &Value) -> Vec<String> {
     ["postgres", "redis", "chain"].iter().filter_map(status).collect()
 }
 
-/// A time in milliseconds since 1970; 0 is none.
+/// A time in milliseconds since 1970; nothing up to 0 is one.
 fn milliseconds(value: &Value) -> Result<i128, String> {
     let number = value.as_i64().or_else(|| value.as_str()?.trim().parse().ok());
-    let number = number.filter(|number| *number != 0);
+    let number = number.filter(|number| *number > 0);
     number.map(i128::from).ok_or_else(|| "reports no time as head_time".to_owned())
 }
 

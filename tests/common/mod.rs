@@ -6,6 +6,7 @@ Every server listens on a free port of 127.0.0.1, and every process is ended by 
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub mod faults;
 pub mod haproxy;
 
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -279,11 +280,18 @@ pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Asks a supervisor's service once, as HAProxy does, and reads to the end of the stream.
+/// Asks a supervisor's service once, as HAProxy does, and reads to the end of the stream: the line rides
+/// on the last packet of the handshake, so that it is there before the supervisor sees the connection.
 pub fn ask(address: SocketAddr, line: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).expect("the supervisor accepts");
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt::set_tcp_quickack};
+    let stream = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    if !line.is_empty() {
+        set_tcp_quickack(&stream, false).unwrap();
+    }
+    connect(&stream, &address).expect("the supervisor accepts");
+    let mut stream = TcpStream::from(stream);
     stream.write_all(line).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).expect("the connection is closed, not reset");
     reply
