@@ -1,14 +1,17 @@
 /*!
-API requests: `TYPE|URL[|BLOCKS[|HOST]]`, whether an Antelope service is in sync.
+API requests: `TYPE|URL[|...]`, whether a service behind HTTP or a WebSocket is well and in sync.
 
-An API is a file: the path it is asked under, and a pure function that judges the answer. What is
-common to all of them, the request's form and the fields of answers, is here.
+An API is a file: how a service is asked, and a pure function that judges the answer. What is common to
+them, the request's form, the ways of asking and the fields of answers, is here.
 */
 
 mod atomic;
 mod hyperion;
+mod ship;
+mod stream;
 mod v1;
 mod v2;
+mod ws;
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,15 +20,26 @@ use serde_json::Value;
 use time::format_description::well_known::Iso8601;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
-use crate::http::{self, HttpError};
+use crate::http;
+use crate::no_answer::NoAnswer;
 use crate::patience::Patience;
 use crate::request::NotUnderstood;
 use crate::source::Timed;
-use crate::url::Url;
+use crate::url::{Url, UrlError};
 use crate::verdict::{Bound, Reading, Verdict};
+use crate::websocket::WebSocket;
 
 /// Every API by its name in requests.
-const APIS: [&Api; 5] = [&v1::API, &v2::API, &atomic::API, &atomic::CONTRACT, &hyperion::API];
+const APIS: [&Api; 8] = [
+    &v1::API,
+    &v2::API,
+    &atomic::API,
+    &atomic::CONTRACT,
+    &hyperion::API,
+    &ship::API,
+    &stream::API,
+    &ws::API,
+];
 
 /// The names that may stand behind the URL, in the order that the services this replaces deprecate.
 const DEPRECATED_ORDER: [&str; 4] = ["v1", "v2", "atomic", "contract"];
@@ -36,17 +50,74 @@ const DEFAULT_BLOCKS: u64 = 10;
 /// Blocks are half a second apart; the Antelope protocol's block interval.
 const BLOCK_MS: i128 = 500;
 
-/// How one service is asked and judged.
+/// How one kind of service is asked and judged.
 #[derive(Debug)]
 pub struct Api {
     name: &'static str,
-    /// Behind the request's URL.
-    path: &'static str,
-    /// Judges an answer; fails with a sentence if it holds no verdict.
-    judge: fn(&Answer, &Limit) -> Result<Verdict, String>,
+    /// Passes on a URL of a scheme that the service is asked by.
+    url: fn(Url) -> Result<Url, UrlError>,
+    /// What may stand behind the URL, in this order.
+    fields: &'static [Field],
+    /// Asks and judges; fails with the rest of a sentence on the service if there is no verdict.
+    ask: fn(&Service) -> Result<Verdict, String>,
 }
 
-/// An answer as the judges see it.
+/// A part of a request behind the URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    /// How many blocks the service may be off.
+    Blocks,
+    /// The HTTP `Host` header.
+    Host,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blocks => "BLOCKS",
+            Self::Host => "HOST",
+        })
+    }
+}
+
+/// What stands behind the URL of a request to an Antelope HTTP API.
+const BLOCKS_AND_HOST: &[Field] = &[Field::Blocks, Field::Host];
+
+/// One service, asked with a run's patience.
+struct Service<'a> {
+    request: &'a ApiRequest,
+    patience: &'a Patience,
+}
+
+impl Service<'_> {
+    /// Asks for a path behind the request's URL.
+    fn get(&self, path: &str) -> Result<http::Answer, String> {
+        let url = self.request.url.join(path);
+        let answer = http::get(&url, self.request.host.as_deref(), self.patience);
+        answer.map_err(|error| error.to_string())
+    }
+
+    /// The same for a path that answers JSON.
+    fn get_json(&self, path: &str) -> Result<Answer, String> {
+        let http::Answer { status, body } = self.get(path)?;
+        let json = serde_json::from_slice(&body).map_err(|_| "sent no JSON".to_owned());
+        Ok(Answer { status, json })
+    }
+
+    /// Opens a WebSocket at the request's URL.
+    fn open_websocket(&self) -> Result<WebSocket, String> {
+        let host = self.request.host.as_deref();
+        let socket = WebSocket::open(&self.request.url, host, self.patience);
+        socket.map_err(|error| error.to_string())
+    }
+
+    /// How far the service may be off from now.
+    fn limit(&self) -> Limit {
+        Limit { blocks: self.request.blocks, now_ms: now_ms() }
+    }
+}
+
+/// A JSON answer as the judges see it.
 struct Answer {
     status: u16,
     /// The body as JSON, or in a sentence why it is none.
@@ -54,10 +125,10 @@ struct Answer {
 }
 
 /// How far a service may be off, and from when.
+#[derive(Clone, Copy)]
 struct Limit {
     blocks: u64,
     now_ms: i128,
-    took: Duration,
 }
 
 /// A request to judge a service by its API.
@@ -89,23 +160,25 @@ impl ApiRequest {
             let names = APIS.map(|api| api.name).join(", ");
             NotUnderstood::new(name, format!("is none of {names}, debug"))
         })?;
-        let url = Url::parse(url).and_then(Url::http).map_err(|error| {
+        let url = Url::parse(url).and_then(api.url).map_err(|error| {
             // What may be secret in a URL is not repeated.
             let shown = if url.contains('@') { "URL" } else { url };
             let shown = shown.split('?').next().unwrap_or_default();
             NotUnderstood::new(shown, error.to_string())
         })?;
-        let (blocks, host) = match rest {
-            [] => ("", ""),
-            [blocks] => (*blocks, ""),
-            [blocks, host] => (*blocks, *host),
-            _ => return Err(NotUnderstood::new(text, "has more than TYPE|URL|BLOCKS|HOST")),
+        if rest.len() > api.fields.len() {
+            return Err(NotUnderstood::new(text, format!("has more than {}", api.form())));
+        }
+        let field = |wanted| {
+            let place = api.fields.iter().position(|field| *field == wanted);
+            place.and_then(|place| rest.get(place)).copied().unwrap_or_default()
         };
+        let host = field(Field::Host);
         if !host.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(NotUnderstood::new(host, "is no host"));
         }
         let host = Some(host.to_owned()).filter(|host| !host.is_empty());
-        Ok(Self { api, url, blocks: parse_blocks(blocks), host })
+        Ok(Self { api, url, blocks: parse_blocks(field(Field::Blocks)), host })
     }
 
     /// The URL that is opened.
@@ -117,25 +190,36 @@ impl ApiRequest {
     pub fn ask(&self, patience: &Patience) -> Result<Verdict, String> {
         let subject = self.url.brief();
         let subject = subject.trim_end_matches('/');
-        let asked = self.url.join(self.api.path);
-        let Timed { result, took } =
-            Timed::of(|| http::get(&asked, self.host.as_deref(), patience));
-        let answer = result.map_err(|error| format!("{subject} {error}"))?;
-        let json = serde_json::from_slice(&answer.body).map_err(|_| "sent no JSON".to_owned());
-        let answer = Answer { status: answer.status, json };
-        let limit = Limit { blocks: self.blocks, now_ms: now_ms(), took };
-        (self.api.judge)(&answer, &limit).map_err(|error| format!("{subject} {error}"))
+        let service = Service { request: self, patience };
+        let Timed { result, took } = Timed::of(|| (self.api.ask)(&service));
+        let mut verdict = result.map_err(|error| format!("{subject} {error}"))?;
+        for reading in &mut verdict.readings {
+            reading.took = took;
+        }
+        Ok(verdict)
+    }
+}
+
+impl Api {
+    /// How a request is written.
+    fn form(&self) -> String {
+        let fields = self.fields.iter().map(|field| format!("|{field}"));
+        format!("{}|URL{}", self.name, fields.collect::<String>())
     }
 }
 
 /// The words of the request, from which it could be parsed again.
 impl fmt::Display for ApiRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}|{}|{}", self.api.name, self.url.uri(), self.blocks)?;
-        match &self.host {
-            Some(host) => write!(f, "|{host}"),
-            None => Ok(()),
+        write!(f, "{}|{}", self.api.name, self.url.uri())?;
+        for field in self.api.fields {
+            match (field, &self.host) {
+                (Field::Blocks, _) => write!(f, "|{}", self.blocks)?,
+                (Field::Host, Some(host)) => write!(f, "|{host}")?,
+                (Field::Host, None) => {}
+            }
         }
+        Ok(())
     }
 }
 
@@ -160,7 +244,7 @@ impl Answer {
     fn success(&self) -> Result<&Value, String> {
         match self.status {
             200..=299 => self.json.as_ref().map_err(String::clone),
-            status => Err(HttpError::Status(status).to_string()),
+            status => Err(NoAnswer::Status(status).to_string()),
         }
     }
 }
@@ -190,7 +274,7 @@ impl Limit {
             limit,
             bound: Bound::AtMost,
             source: "API",
-            took: self.took,
+            took: Duration::ZERO,
         }
     }
 }
@@ -242,7 +326,7 @@ mod tests {
     pub const HEAD_MS: i128 = 1_660_745_796_000;
 
     pub fn limit(blocks: u64, lag_ms: i128) -> Limit {
-        Limit { blocks, now_ms: HEAD_MS + lag_ms, took: Duration::ZERO }
+        Limit { blocks, now_ms: HEAD_MS + lag_ms }
     }
 
     pub fn answer(json: Value) -> Answer {

@@ -58,7 +58,7 @@ impl Page {
     /// Asks the page at `url`. Fails with a sentence that names the page and says what was wrong.
     pub fn fetch(url: &Url, patience: &Patience) -> Result<Self, String> {
         let name = format!("statistics page {}", url.brief());
-        match http::get(url.uri(), None, patience).and_then(http::Answer::into_success) {
+        match http::get(url, None, patience).and_then(http::Answer::into_success) {
             Ok(body) => Ok(Self { name, body }),
             Err(error) => Err(format!("{name} {error}")),
         }

@@ -1,100 +1,104 @@
 /*!
-A TCP connection on which nothing can wait longer than the run's patience.
+A connection to the server of a URL: its name looked up, TCP, and TLS where the scheme says so, all of
+it no longer than the run's patience.
 */
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
-use rustix::event::PollFlags;
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use crate::no_answer::NoAnswer;
 use crate::patience::Patience;
+use crate::resolver;
+use crate::tcp::Tcp;
+use crate::url::Origin;
 
-/// A connection that reads and writes like a blocking one, up to the deadline.
+/// What is written and read in clear on this side.
 #[derive(Debug)]
-pub struct Stream {
-    /// Non-blocking.
-    socket: TcpStream,
-    patience: Patience,
+pub enum Stream {
+    Plain(Tcp),
+    Tls(Box<StreamOwned<ClientConnection, Tcp>>),
 }
 
 impl Stream {
-    /// Connects to the first of `addresses` that accepts. Each has an equal share of the time that is
-    /// left, so that one that does not answer leaves time for the next.
-    ///
-    /// Fails with the error that says most: that the server refused or was silent, rather than that
-    /// this machine has no way to one of its addresses.
-    pub fn connect(addresses: &[SocketAddr], patience: &Patience) -> io::Result<Self> {
-        let mut telling: Option<io::Error> = None;
-        for (tried, address) in addresses.iter().enumerate() {
-            let share = patience.deadline().remaining() / (addresses.len() - tried) as u32;
-            match Self::connect_one(address, Instant::now() + share, patience) {
-                Ok(stream) => return Ok(stream),
-                // The wait was overruled: nothing will come of another address.
-                Err(error) if error.kind() == ErrorKind::Other => return Err(error),
-                Err(error) => {
-                    let is_of_server =
-                        matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::TimedOut);
-                    if telling.is_none() || is_of_server {
-                        telling = Some(error);
-                    }
-                }
-            }
+    /// Connects to a server; over TLS only to one with a certificate that is valid for its name.
+    pub fn open(origin: &Origin, patience: &Patience) -> Result<Self, NoAnswer> {
+        let deadline = patience.deadline();
+        let addresses = match resolver::addresses(origin.host(), patience) {
+            Ok(found) if found.is_empty() => Err(NoAnswer::NameNotFound),
+            Ok(found) => Ok(found),
+            Err(error) => Err(match error.kind() {
+                ErrorKind::TimedOut => NoAnswer::NameTimeout(deadline.budget()),
+                ErrorKind::HostUnreachable => NoAnswer::NoNameServer,
+                _ => NoAnswer::of(&error, deadline),
+            }),
+        }?;
+        let addresses: Vec<SocketAddr> =
+            addresses.into_iter().map(|address| (address, origin.port()).into()).collect();
+        let tcp = Tcp::connect(&addresses, patience);
+        let tcp = tcp.map_err(|error| NoAnswer::of(&error, deadline))?;
+        if !origin.is_tls() {
+            return Ok(Self::Plain(tcp));
         }
-        Err(telling.unwrap_or_else(|| ErrorKind::NotFound.into()))
+        secure(tcp, origin).map_err(|error| NoAnswer::of(&error, deadline))
     }
 
-    fn connect_one(address: &SocketAddr, until: Instant, patience: &Patience) -> io::Result<Self> {
-        let family = match address {
-            SocketAddr::V4(_) => AddressFamily::INET,
-            SocketAddr::V6(_) => AddressFamily::INET6,
-        };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = socket_with(family, SocketType::STREAM, flags, None)?;
-        match connect(&socket, address) {
-            Ok(()) => {}
-            Err(Errno::INPROGRESS | Errno::INTR) => {
-                patience.wait(socket.as_fd(), PollFlags::OUT, until)?;
-                sockopt::socket_error(&socket)??;
-            }
-            Err(error) => return Err(error.into()),
-        }
-        let socket = TcpStream::from(socket);
-        socket.set_nodelay(true)?;
-        Ok(Self { socket, patience: patience.clone() })
-    }
-
-    /// Does `io`, which never blocks, as soon as the socket is ready for it.
-    fn when_ready<T>(
-        &mut self,
-        flags: PollFlags,
-        mut io: impl FnMut(&mut TcpStream) -> io::Result<T>,
-    ) -> io::Result<T> {
-        loop {
-            self.patience.wait(self.socket.as_fd(), flags, self.patience.deadline().at())?;
-            match io(&mut self.socket) {
-                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                result => return result,
-            }
-        }
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 }
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.when_ready(PollFlags::IN, |socket| socket.read(buffer))
+        match self {
+            Self::Plain(tcp) => tcp.read(buffer),
+            Self::Tls(tls) => tls.read(buffer),
+        }
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.when_ready(PollFlags::OUT, |socket| socket.write(bytes))
+        match self {
+            Self::Plain(tcp) => tcp.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Self::Plain(tcp) => tcp.flush(),
+            Self::Tls(tls) => tls.flush(),
+        }
     }
+}
+
+/// Carries out the TLS handshake.
+fn secure(mut tcp: Tcp, origin: &Origin) -> io::Result<Stream> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(trusted())
+        .with_no_client_auth();
+    let name = ServerName::try_from(origin.bare_host().to_owned()).map_err(io::Error::other)?;
+    let mut session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    while session.is_handshaking() {
+        session.complete_io(&mut tcp)?;
+    }
+    Ok(Stream::Tls(Box::new(StreamOwned::new(session, tcp))))
+}
+
+/// Whose certificates are trusted: the system's store, as OpenSSL finds it with `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR`, or Mozilla's list where the host has none.
+fn trusted() -> RootCertStore {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if store.is_empty() {
+        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    store
 }

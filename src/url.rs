@@ -13,14 +13,28 @@ use ureq::http::Uri;
 /// The page that a WCS serves on its own host; from Flashphoner's documentation.
 const STATISTICS_PAGE: &str = "http://127.0.0.1:8081/?action=stat";
 
-/// Every scheme that the agent opens, with its port.
-const SCHEMES: [(&str, u16); 4] = [("http", 80), ("https", 443), ("ws", 80), ("wss", 443)];
+/// Every scheme that the agent opens.
+const SCHEMES: [Scheme; 4] = [
+    Scheme { name: "http", port: 80, is_tls: false, is_websocket: false },
+    Scheme { name: "https", port: 443, is_tls: true, is_websocket: false },
+    Scheme { name: "ws", port: 80, is_tls: false, is_websocket: true },
+    Scheme { name: "wss", port: 443, is_tls: true, is_websocket: true },
+];
 
 /// The longest URL, in bytes: a request with it has to fit the HTTP client's buffer.
 const LENGTH_LIMIT: usize = 2048;
 
 /// The longest URL that messages show in full, in characters.
 const BRIEF_LENGTH: usize = 40;
+
+/// What a scheme means for the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Scheme {
+    name: &'static str,
+    port: u16,
+    is_tls: bool,
+    is_websocket: bool,
+}
 
 /// A URL of one of [`SCHEMES`] with a host and without user information.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +46,7 @@ pub struct Url {
 /// What decides which server a URL names: scheme, host and port, in one form each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    scheme: &'static str,
+    scheme: Scheme,
     host: String,
     port: u16,
 }
@@ -43,6 +57,7 @@ pub enum UrlError {
     Malformed,
     Scheme,
     NotHttp,
+    NotWebSocket,
     UserInformation,
     Port,
     NotAnOrigin,
@@ -55,6 +70,7 @@ impl fmt::Display for UrlError {
             Self::Malformed => "is no URL: http://HOST[:PORT][/PATH] is expected",
             Self::Scheme => "has another scheme than http, https, ws or wss",
             Self::NotHttp => "has another scheme than http or https",
+            Self::NotWebSocket => "has another scheme than ws or wss",
             Self::UserInformation => "holds user information, which is not allowed",
             Self::Port => "has no port from 1 to 65535",
             Self::TooLong => "is longer than 2048 bytes",
@@ -73,15 +89,15 @@ impl Url {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(UrlError::Malformed);
         };
-        let known = SCHEMES.iter().find(|(known, _)| scheme.eq_ignore_ascii_case(known));
-        let (scheme, default_port) = *known.ok_or(UrlError::Scheme)?;
+        let known = SCHEMES.into_iter().find(|known| scheme.eq_ignore_ascii_case(known.name));
+        let scheme = known.ok_or(UrlError::Scheme)?;
         if authority.as_str().contains('@') {
             return Err(UrlError::UserInformation);
         }
         let host = normal_host(authority.host()).ok_or(UrlError::Malformed)?;
         // A port that is no number is not an error to the parser: it would be taken as absent.
         let port = match authority.as_str() == authority.host() {
-            true => default_port,
+            true => scheme.port,
             false => {
                 let port = authority.port().filter(|port| !port.as_str().starts_with('+'));
                 port.map(|port| port.as_u16()).filter(|port| *port > 0).ok_or(UrlError::Port)?
@@ -98,10 +114,12 @@ impl Url {
 
     /// This URL, if its scheme is that of an HTTP request.
     pub fn http(self) -> Result<Self, UrlError> {
-        match self.origin.scheme {
-            "http" | "https" => Ok(self),
-            _ => Err(UrlError::NotHttp),
-        }
+        if self.origin.scheme.is_websocket { Err(UrlError::NotHttp) } else { Ok(self) }
+    }
+
+    /// This URL, if its scheme is that of a WebSocket.
+    pub fn websocket(self) -> Result<Self, UrlError> {
+        if self.origin.scheme.is_websocket { Ok(self) } else { Err(UrlError::NotWebSocket) }
     }
 
     /// What a message shows of the URL: not its query, which may hold what does not belong there, and
@@ -115,13 +133,14 @@ impl Url {
     }
 
     /// The URL with a path behind its own, joined by one slash; its query stays.
-    pub fn join(&self, path: &str) -> Uri {
+    pub fn join(&self, path: &str) -> Self {
         let before = self.uri.path().trim_end_matches('/');
         let query = self.uri.query().map_or_else(String::new, |query| format!("?{query}"));
         let joined = format!("{before}{path}{query}");
         let mut parts = self.uri.clone().into_parts();
         parts.path_and_query = joined.parse().ok();
-        Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone())
+        let uri = Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone());
+        Self { uri, origin: self.origin.clone() }
     }
 
     /// The URL as the HTTP client takes it.
@@ -145,6 +164,25 @@ impl Origin {
             return Err(UrlError::NotAnOrigin);
         }
         Ok(url.origin)
+    }
+
+    /// The name or address, an IPv6 one in brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The name or address, without brackets.
+    pub fn bare_host(&self) -> &str {
+        in_brackets(&self.host).unwrap_or(&self.host)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether TLS is spoken there.
+    pub fn is_tls(&self) -> bool {
+        self.scheme.is_tls
     }
 }
 
@@ -197,7 +235,7 @@ mod tests {
             ("http://a/api", "http://a/api/v2/health"),
             ("http://a/api//?key=1", "http://a/api/v2/health?key=1"),
         ] {
-            assert_eq!(Url::parse(url).unwrap().join("/v2/health").to_string(), joined);
+            assert_eq!(Url::parse(url).unwrap().join("/v2/health").uri().to_string(), joined);
         }
     }
 

@@ -2,14 +2,20 @@
 
 use serde_json::Value;
 
-use super::{Answer, Api, Limit, block_number, field, text};
-use crate::http::HttpError;
+use super::{Answer, Api, BLOCKS_AND_HOST, Limit, block_number, field, text};
+use crate::no_answer::NoAnswer;
+use crate::url::Url;
 use crate::verdict::Verdict;
 
-pub const API: Api = Api { name: "atomic", path: PATH, judge };
+pub const API: Api = Api {
+    name: "atomic",
+    url: Url::http,
+    fields: BLOCKS_AND_HOST,
+    ask: |service| judge(&service.get_json(PATH)?, &service.limit()),
+};
 
 /// The older name of the same.
-pub const CONTRACT: Api = Api { name: "contract", path: PATH, judge };
+pub const CONTRACT: Api = Api { name: "contract", ..API };
 
 const PATH: &str = "/health";
 
@@ -19,7 +25,7 @@ const READER_BLOCKS: u64 = 180;
 
 fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
     if answer.status >= 300 {
-        let faults = vec![HttpError::Status(answer.status).to_string()];
+        let faults = vec![NoAnswer::Status(answer.status).to_string()];
         return Ok(Verdict::broken(faults));
     }
     let data = field(answer.success()?, &["data"])?;

@@ -1,10 +1,16 @@
 //! Hyperion, strictly: its index, every service, nodeos's head block time, missing blocks.
 
 use super::v2::{ELASTICSEARCH, NODEOS, PATH, Services};
-use super::{Answer, Api, Limit, iso_time_ms};
+use super::{Answer, Api, BLOCKS_AND_HOST, Limit, iso_time_ms};
+use crate::url::Url;
 use crate::verdict::Verdict;
 
-pub const API: Api = Api { name: "hyperion", path: PATH, judge };
+pub const API: Api = Api {
+    name: "hyperion",
+    url: Url::http,
+    fields: BLOCKS_AND_HOST,
+    ask: |service| judge(&service.get_json(PATH)?, &service.limit()),
+};
 
 fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
     let services = Services::of(answer.success()?)?;

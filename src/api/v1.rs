@@ -1,9 +1,15 @@
 //! nodeos: the head block's time; the chain API plugin's `get_info`.
 
-use super::{Answer, Api, Limit, field, iso_time_ms};
+use super::{Answer, Api, BLOCKS_AND_HOST, Limit, field, iso_time_ms};
+use crate::url::Url;
 use crate::verdict::Verdict;
 
-pub const API: Api = Api { name: "v1", path: "/v1/chain/get_info", judge };
+pub const API: Api = Api {
+    name: "v1",
+    url: Url::http,
+    fields: BLOCKS_AND_HOST,
+    ask: |service| judge(&service.get_json("/v1/chain/get_info")?, &service.limit()),
+};
 
 fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
     let name = "head_block_time";

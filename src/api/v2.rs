@@ -2,10 +2,16 @@
 
 use serde_json::Value;
 
-use super::{Answer, Api, Limit, block_number, field};
+use super::{Answer, Api, BLOCKS_AND_HOST, Limit, block_number, field};
+use crate::url::Url;
 use crate::verdict::Verdict;
 
-pub const API: Api = Api { name: "v2", path: PATH, judge };
+pub const API: Api = Api {
+    name: "v2",
+    url: Url::http,
+    fields: BLOCKS_AND_HOST,
+    ask: |service| judge(&service.get_json(PATH)?, &service.limit()),
+};
 
 /// Where Hyperion reports its health.
 pub const PATH: &str = "/v2/health";

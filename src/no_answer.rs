@@ -1,0 +1,113 @@
+/*!
+Why a server that was asked gave no answer, in the operator's words.
+*/
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use rustls::CertificateError;
+
+use crate::deadline::Deadline;
+
+/// Displayed as the rest of a sentence that begins with what was asked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    Refused,
+    Timeout(Duration),
+    NameNotFound,
+    NameTimeout(Duration),
+    NoNameServer,
+    /// Another HTTP status than one of success.
+    Status(u16),
+    /// Another HTTP status than 101 where a WebSocket was asked for.
+    NoUpgrade(u16),
+    /// What the answer to the upgrade lacks.
+    BadUpgrade(&'static str),
+    TooLarge,
+    LongMessage,
+    Cut,
+    /// The protocol that was expected.
+    Malformed(&'static str),
+    LongHeader,
+    Certificate(String),
+    NotTls,
+    Other(String),
+}
+
+impl std::error::Error for NoAnswer {}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("refused the connection"),
+            Self::Timeout(budget) => {
+                write!(f, "gave no answer within {} ms", budget.as_millis())
+            }
+            Self::NameNotFound => f.write_str("has a host name that does not resolve"),
+            Self::NameTimeout(budget) => {
+                write!(f, "has a host name that did not resolve within {} ms", budget.as_millis())
+            }
+            Self::NoNameServer => f.write_str("has a host name that no name server could look up"),
+            Self::Status(status @ (300..=303 | 307 | 308)) => {
+                write!(f, "answered HTTP {status}; redirects are not followed")
+            }
+            Self::Status(status) => write!(f, "answered HTTP {status}"),
+            Self::NoUpgrade(status) => write!(f, "answered HTTP {status}, no WebSocket upgrade"),
+            Self::BadUpgrade(lacks) => write!(f, "answered the WebSocket upgrade without {lacks}"),
+            Self::TooLarge => f.write_str("sent more than 1 MiB"),
+            Self::LongMessage => f.write_str("sent a message of more than 2 MiB"),
+            Self::Cut => f.write_str("closed the connection within the answer"),
+            Self::Malformed(protocol) => write!(f, "sent no valid {protocol}"),
+            Self::LongHeader => f.write_str("sent too long a header"),
+            Self::Certificate(reason) => write!(f, "has no valid certificate: {reason}"),
+            Self::NotTls => f.write_str("speaks no TLS"),
+            Self::Other(reason) => write!(f, "could not be asked: {reason}"),
+        }
+    }
+}
+
+impl NoAnswer {
+    /// What it means that a connection could not be made, read or written in a run with this deadline.
+    pub fn of(error: &io::Error, deadline: Deadline) -> Self {
+        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            return Self::of_tls(error);
+        }
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Self::Refused,
+            ErrorKind::TimedOut => Self::Timeout(deadline.budget()),
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                Self::Cut
+            }
+            _ => Self::Other(error.to_string()),
+        }
+    }
+
+    fn of_tls(error: &rustls::Error) -> Self {
+        match error {
+            rustls::Error::InvalidCertificate(error) => Self::Certificate(reason(error)),
+            rustls::Error::InvalidMessage(_) => Self::NotTls,
+            error => Self::Other(error.to_string()),
+        }
+    }
+}
+
+/// What is wrong with a certificate.
+fn reason(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer => "its issuer is unknown".to_owned(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "it has expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet".to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is for another name".to_owned()
+        }
+        CertificateError::Other(error) if error.to_string().contains("CaUsedAsEndEntity") => {
+            "it is self-signed".to_owned()
+        }
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,164 @@
+/*!
+A WebSocket (RFC 6455) under the run's deadline: the upgrade, and whole messages in both directions.
+*/
+
+use std::io::{Read, Write};
+
+use tungstenite::handshake::client::{Request, Response, generate_key, generate_request};
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::handshake::machine::TryParse;
+use tungstenite::http::header::{CONNECTION, HeaderName, UPGRADE};
+use tungstenite::http::{HeaderMap, StatusCode};
+use tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::{Bytes, Message};
+
+use crate::deadline::Deadline;
+use crate::no_answer::NoAnswer;
+use crate::patience::Patience;
+use crate::stream::Stream;
+use crate::url::Url;
+
+/// The longest header of the answer to the upgrade, in bytes.
+const HEADER_LIMIT: usize = 8 * 1024;
+
+/// The longest message, in bytes: twice what an Antelope chain by default puts into a block.
+const MESSAGE_LIMIT: usize = 2 * 1024 * 1024;
+
+/// What is read at once; as much as a state history's first message.
+const READ_BUFFER_SIZE: usize = 36 * 1024;
+
+/// A WebSocket whose upgrade has been accepted.
+pub struct WebSocket {
+    socket: tungstenite::WebSocket<Stream>,
+    deadline: Deadline,
+}
+
+impl WebSocket {
+    /// Connects to `url` and upgrades the connection, as `host` if one is given.
+    pub fn open(url: &Url, host: Option<&str>, patience: &Patience) -> Result<Self, NoAnswer> {
+        let deadline = patience.deadline();
+        let classified = |error| classify(error, deadline);
+        let of_io = |error| NoAnswer::of(&error, deadline);
+        let (request, key) = generate_request(upgrade(url, host)?).map_err(classified)?;
+        let mut stream = Stream::open(url.origin(), patience)?;
+        stream.write_all(&request).and_then(|()| stream.flush()).map_err(of_io)?;
+
+        // Not by the library's own loop, which takes an answer in many small pieces for an attack.
+        let mut head = Vec::new();
+        let (length, response) = loop {
+            if let Some(parsed) = Response::try_parse(&head).map_err(classified)? {
+                break parsed;
+            }
+            let mut piece = [0; 1024];
+            let room = piece.len().min(HEADER_LIMIT - head.len());
+            match stream.read(&mut piece[..room]).map_err(of_io)? {
+                0 if room == 0 => return Err(NoAnswer::LongHeader),
+                0 => return Err(NoAnswer::Cut),
+                count => head.extend_from_slice(&piece[..count]),
+            }
+        };
+        verify(&response, &key)?;
+        let first_bytes = head.split_off(length);
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_SIZE)
+            .write_buffer_size(0)
+            .max_message_size(Some(MESSAGE_LIMIT))
+            .max_frame_size(Some(MESSAGE_LIMIT));
+        let socket = tungstenite::WebSocket::from_partially_read(
+            stream,
+            first_bytes,
+            Role::Client,
+            Some(config),
+        );
+        Ok(Self { socket, deadline })
+    }
+
+    /// Sends a binary message.
+    pub fn send(&mut self, bytes: impl Into<Bytes>) -> Result<(), NoAnswer> {
+        let sent = self.socket.send(Message::Binary(bytes.into()));
+        sent.map_err(|error| classify(error, self.deadline))
+    }
+
+    /// The next text or binary message; pings are answered meanwhile.
+    pub fn receive(&mut self) -> Result<Message, NoAnswer> {
+        loop {
+            match self.socket.read().map_err(|error| classify(error, self.deadline))? {
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+                Message::Close(_) => return Err(NoAnswer::Cut),
+                message => return Ok(message),
+            }
+        }
+    }
+}
+
+/// Tells the server in good order that there is no more to come; its answer is not waited for.
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        let _ = self.socket.close(None);
+    }
+}
+
+/// The request for the upgrade, RFC 6455, 4.1.
+fn upgrade(url: &Url, host: Option<&str>) -> Result<Request, NoAnswer> {
+    let other = |error: tungstenite::http::Error| NoAnswer::Other(error.to_string());
+    let own_host = url.uri().authority().map_or("", |authority| authority.as_str());
+    Request::builder()
+        .uri(url.uri())
+        .header("Host", host.unwrap_or(own_host))
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", generate_key())
+        .body(())
+        .map_err(other)
+}
+
+/// Fails unless the upgrade with this key was accepted as RFC 6455, 4.1, demands. The library's own
+/// verification knows `Connection: upgrade` alone, not in a list.
+fn verify(response: &Response, key: &str) -> Result<(), NoAnswer> {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(NoAnswer::NoUpgrade(response.status().as_u16()));
+    }
+    let headers = response.headers();
+    let accept = headers.get("Sec-WebSocket-Accept");
+    let is_plain = |name| headers.get_all(name).iter().all(|value: &_| value.is_empty());
+    match () {
+        () if !has_token(headers, UPGRADE, "websocket") => {
+            Err(NoAnswer::BadUpgrade("Upgrade: websocket"))
+        }
+        () if !has_token(headers, CONNECTION, "upgrade") => {
+            Err(NoAnswer::BadUpgrade("Connection: Upgrade"))
+        }
+        () if accept.is_none_or(|accept| accept != &derive_accept_key(key.as_bytes())) => {
+            Err(NoAnswer::BadUpgrade("the key's Sec-WebSocket-Accept"))
+        }
+        () if !is_plain("Sec-WebSocket-Extensions") || !is_plain("Sec-WebSocket-Protocol") => {
+            Err(NoAnswer::BadUpgrade("being asked for an extension or a protocol"))
+        }
+        () => Ok(()),
+    }
+}
+
+/// Whether a header's comma-separated list holds a word, in any case.
+fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(token))
+}
+
+fn classify(error: tungstenite::Error, deadline: Deadline) -> NoAnswer {
+    use tungstenite::Error;
+    use tungstenite::error::{CapacityError, ProtocolError};
+    match error {
+        Error::Io(error) => NoAnswer::of(&error, deadline),
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => NoAnswer::Cut,
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => NoAnswer::LongMessage,
+        Error::Capacity(CapacityError::TooManyHeaders) => NoAnswer::LongHeader,
+        Error::Protocol(ProtocolError::HttparseError(_)) | Error::HttpFormat(_) => {
+            NoAnswer::Malformed("HTTP")
+        }
+        Error::Protocol(_) | Error::Utf8(_) => NoAnswer::Malformed("WebSocket message"),
+        other => NoAnswer::Other(other.to_string()),
+    }
+}
