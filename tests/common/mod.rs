@@ -8,9 +8,10 @@ Every server listens on a free port of 127.0.0.1, and every process is ended by 
 
 pub mod faults;
 pub mod haproxy;
+pub mod websocket;
 
 use std::io::{PipeReader, PipeWriter, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -165,28 +166,58 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server; `answer` gets the connection when the request's head has been read.
+    /// Starts a server on a free port; `answer` gets each connection when the request's head has been
+    /// read.
     pub fn start(answer: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at(free_port(), answer)
+    }
+
+    /// The same at an address.
+    pub fn start_at(
+        address: SocketAddr,
+        answer: impl Fn(&mut TcpStream) + Send + Sync + 'static,
+    ) -> Self {
+        let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heads = requests.clone();
+        Self::serve(address, requests, move |stream| {
+            let head = read_head(stream);
+            if !head.is_empty() {
+                heads.lock().unwrap().push(head);
+            }
+            answer(stream);
+        })
+    }
+
+    /// Starts a server on a free port that is handed each connection as it comes.
+    pub fn accepting(talk: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Self {
+        Self::accepting_at(free_port(), talk)
+    }
+
+    /// The same at an address.
+    pub fn accepting_at(
+        address: SocketAddr,
+        talk: impl Fn(&mut TcpStream) + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(address, Arc::default(), talk)
+    }
+
+    fn serve(
+        address: SocketAddr,
+        requests: Arc<Mutex<Vec<String>>>,
+        talk: impl Fn(&mut TcpStream) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
-        let requests = Arc::new(Mutex::new(Vec::new()));
         let is_over = Arc::new(AtomicBool::new(false));
-        let answer = Arc::new(answer);
-        let server = Self { address, requests: requests.clone(), is_over: is_over.clone() };
+        let server = Self { address, requests, is_over: is_over.clone() };
+        let talk = Arc::new(talk);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if is_over.load(Ordering::SeqCst) {
                     return;
                 }
-                let (answer, requests) = (answer.clone(), requests.clone());
-                thread::spawn(move || {
-                    let mut stream = stream.unwrap();
-                    let head = read_head(&mut stream);
-                    if !head.is_empty() {
-                        requests.lock().unwrap().push(head);
-                    }
-                    answer(&mut stream);
-                });
+                let talk = talk.clone();
+                thread::spawn(move || talk(&mut stream.unwrap()));
             }
         });
         server
@@ -255,6 +286,11 @@ pub fn json_page(values: &[(&str, &str)]) -> Vec<u8> {
     let group: serde_json::Map<_, _> =
         values.iter().map(|(key, value)| (key.to_string(), (*value).into())).collect();
     serde_json::json!({ "streams_stats": group }).to_string().into_bytes()
+}
+
+/// 127.0.0.1 with whichever port the kernel gives.
+fn free_port() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
 }
 
 /// An address of 127.0.0.1 that nothing listens on.
