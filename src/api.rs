@@ -17,8 +17,8 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
-use time::{OffsetDateTime, PrimitiveDateTime};
 
 use crate::http;
 use crate::no_answer::NoAnswer;
@@ -46,6 +46,9 @@ const DEPRECATED_ORDER: [&str; 4] = ["v1", "v2", "atomic", "contract"];
 
 /// How many blocks a service may be off where the request does not say.
 const DEFAULT_BLOCKS: u64 = 10;
+
+/// The longest `Host` header, in bytes: a request with it has to fit the HTTP client's buffer.
+const HOST_LIMIT: usize = 1024;
 
 /// Blocks are half a second apart; the Antelope protocol's block interval.
 const BLOCK_MS: i128 = 500;
@@ -99,7 +102,13 @@ impl Service<'_> {
 
     /// The same for a path that answers JSON.
     fn get_json(&self, path: &str) -> Result<Answer, String> {
-        let http::Answer { status, body } = self.get(path)?;
+        let answer = self.get(path)?;
+        let status = answer.status;
+        let body = match status {
+            200..=299 => answer.read_body().map_err(|error| error.to_string())?,
+            // Nobody reads an error page, and waiting for its end takes time.
+            _ => Vec::new(),
+        };
         let json = serde_json::from_slice(&body).map_err(|_| "sent no JSON".to_owned());
         Ok(Answer { status, json })
     }
@@ -160,12 +169,9 @@ impl ApiRequest {
             let names = APIS.map(|api| api.name).join(", ");
             NotUnderstood::new(name, format!("is none of {names}, debug"))
         })?;
-        let url = Url::parse(url).and_then(api.url).map_err(|error| {
-            // What may be secret in a URL is not repeated.
-            let shown = if url.contains('@') { "URL" } else { url };
-            let shown = shown.split('?').next().unwrap_or_default();
-            NotUnderstood::new(shown, error.to_string())
-        })?;
+        let url = Url::parse(url)
+            .and_then(api.url)
+            .map_err(|error| NotUnderstood::new(url, error.to_string()))?;
         if rest.len() > api.fields.len() {
             return Err(NotUnderstood::new(text, format!("has more than {}", api.form())));
         }
@@ -174,7 +180,7 @@ impl ApiRequest {
             place.and_then(|place| rest.get(place)).copied().unwrap_or_default()
         };
         let host = field(Field::Host);
-        if !host.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if host.len() > HOST_LIMIT || !host.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(NotUnderstood::new(host, "is no host"));
         }
         let host = Some(host.to_owned()).filter(|host| !host.is_empty());
@@ -192,7 +198,7 @@ impl ApiRequest {
         let subject = subject.trim_end_matches('/');
         let service = Service { request: self, patience };
         let Timed { result, took } = Timed::of(|| (self.api.ask)(&service));
-        let mut verdict = result.map_err(|error| format!("{subject} {error}"))?;
+        let mut verdict = result.map_err(|error| format!("{subject}: {error}"))?;
         for reading in &mut verdict.readings {
             reading.took = took;
         }
@@ -288,13 +294,24 @@ fn field<'a>(json: &'a Value, names: &[&str]) -> Result<&'a Value, String> {
         .ok_or_else(|| format!("reports no {}", names.join(".")))
 }
 
-/// A block number: a number or a numeric string above 0.
+/// A block number: a whole number above 0.
 fn block_number(value: &Value, what: &str) -> Result<u64, String> {
-    let number = match value {
-        Value::String(text) => text.trim().parse().ok(),
-        value => value.as_u64(),
-    };
+    let number = whole_number(value).and_then(|number| u64::try_from(number).ok());
     number.filter(|number| *number > 0).ok_or_else(|| format!("reports no block number as {what}"))
+}
+
+/// A number without a fraction, also as a string.
+fn whole_number(value: &Value) -> Option<i128> {
+    let text = match value {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.trim().to_owned(),
+        _ => return None,
+    };
+    let of_float = || {
+        let number: f64 = text.parse().ok()?;
+        (number.fract() == 0.0).then_some(number as i128)
+    };
+    text.parse().ok().or_else(of_float)
 }
 
 /// A status in words.
@@ -305,14 +322,11 @@ fn text<'a>(value: &'a Value, what: &str) -> Result<&'a str, String> {
 /// A time as ISO 8601 text, UTC unless it says otherwise, in milliseconds since 1970.
 fn iso_time_ms(value: &Value, what: &str) -> Result<i128, String> {
     let text = value.as_str().unwrap_or_default().trim();
-    let has_zone =
-        text.split_once('T').is_some_and(|(_, clock)| clock.contains(['Z', 'z', '+', '-']));
-    let time = match has_zone {
-        true => OffsetDateTime::parse(text, &Iso8601::PARSING),
-        false => {
-            PrimitiveDateTime::parse(text, &Iso8601::PARSING).map(PrimitiveDateTime::assume_utc)
-        }
-    };
+    let mut text = text.to_ascii_uppercase();
+    if !text.split_once('T').is_some_and(|(_, clock)| clock.contains(['Z', '+', '-'])) {
+        text.push('Z');
+    }
+    let time = OffsetDateTime::parse(&text, &Iso8601::PARSING);
     let nanoseconds =
         time.map_err(|_| format!("reports no time as {what}"))?.unix_timestamp_nanos();
     Ok(nanoseconds / 1_000_000)
@@ -350,6 +364,7 @@ mod tests {
             "2022-08-17T14:16:36",
             "2022-08-17T14:16:36Z",
             "2022-08-17T14:16:36.000Z",
+            "2022-08-17t14:16:36z",
             "2022-08-17T16:16:36+02:00",
             "2022-08-17T16:16:36.000+0200",
             "2022-08-17T09:46:36-04:30",
@@ -361,6 +376,19 @@ mod tests {
             assert!(utc(text).is_err(), "{text}");
         }
         assert!(iso_time_ms(&Value::from(5), "t").is_err());
+    }
+
+    #[test]
+    fn whole_numbers_are_numbers_or_strings_without_a_fraction() {
+        let json = |text: &str| serde_json::from_str(text).unwrap();
+        for text in ["5", "5.0", "\"5\"", "\" 5 \"", "5e0", "\"5.0\""] {
+            assert_eq!(whole_number(&json(text)), Some(5), "{text}");
+        }
+        assert_eq!(whole_number(&json("-1")), Some(-1));
+        assert_eq!(whole_number(&json("18446744073709551616")), Some(1 << 64));
+        for text in ["5.5", "\"\"", "\"5a\"", "\"nan\"", "\"inf\"", "null", "true", "[]", "{}"] {
+            assert_eq!(whole_number(&json(text)), None, "{text}");
+        }
     }
 
     #[test]

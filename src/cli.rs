@@ -11,7 +11,7 @@ use lexopt::prelude::*;
 use crate::load::Period;
 use crate::number::decimal;
 use crate::reply::Style;
-use crate::url::{Origin, Url, UrlError};
+use crate::url::{Origin, Url, UrlError, without_secrets};
 
 /// Longer than any HAProxy waits for an agent.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -207,14 +207,10 @@ fn parse_origin(text: &str) -> Result<Origin, String> {
     Origin::parse(text).map_err(|error| wrong_url("--allow-url", text, error))
 }
 
-/// Without the query and the user information of what was given, which are nobody's business.
 fn wrong_url(option: &str, text: &str, error: UrlError) -> String {
-    if error == UrlError::TooLong {
-        return format!("{option} {error}");
-    }
-    match text.split('?').next() {
-        Some(shown) if !shown.contains('@') => format!("{option}: '{shown}' {error}"),
-        _ => format!("{option} {error}"),
+    match error {
+        UrlError::TooLong => format!("{option} {error}"),
+        _ => format!("{option}: '{}' {error}", without_secrets(text)),
     }
 }
 

@@ -6,16 +6,21 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::reply::{Reply, number, printable, shown_value};
+use crate::url::without_secrets;
 use crate::verdict::{Outcome, Reading, Verdict};
 
 /// The widest line, in columns.
 const WIDTH: usize = 80;
 
-/// The widths of the columns before the last; a space stands between columns.
-const NAME: usize = 14;
+/// The widths of the columns between name and source, and of the last; a space stands between columns.
 const VALUE: usize = 11;
 const LIMIT: usize = 11;
+const FULL: usize = 5;
 const BAR: usize = 8;
+const TIME: usize = 9;
+
+/// The least width of the names, so that tables with short ones look alike.
+const NAME: usize = 14;
 
 /// What surrounds a row on a terminal that shows colours, by how full its limit is: ECMA-48's
 /// renditions for red, yellow and green.
@@ -36,10 +41,11 @@ pub fn explain(
     colour: bool,
 ) -> String {
     let mut text = String::new();
+    let request = without_secrets(request);
     line(
         &mut text,
         "request  ",
-        if request.is_empty() { "none, so the defaults" } else { request },
+        if request.is_empty() { "none, so the defaults" } else { &request },
     );
     match outcome {
         Outcome::Thresholds(verdict) | Outcome::Api(verdict) => table(&mut text, verdict, colour),
@@ -55,7 +61,10 @@ pub fn explain(
 }
 
 fn table(text: &mut String, verdict: &Verdict, colour: bool) {
-    row(text, ["check", "value", "limit", "full", "", "source", "time"]);
+    let columns = Columns::of(&verdict.readings);
+    if !verdict.readings.is_empty() {
+        columns.row(text, ["check", "value", "limit", "full", "", "source", "time"]);
+    }
     for reading in &verdict.readings {
         let [begin, end] = if colour { [paint(reading), PLAIN] } else { ["", ""] };
         let value = match shown_value(reading) {
@@ -70,13 +79,13 @@ fn table(text: &mut String, verdict: &Verdict, colour: bool) {
         };
         text.push_str(begin);
         // A name that is too long for its column has a line of its own.
-        let name = if reading.name.len() > NAME {
+        let name = if reading.name.len() > columns.name {
             line(text, "", &reading.name);
             ""
         } else {
             &reading.name
         };
-        row(
+        columns.row(
             text,
             [
                 name,
@@ -99,13 +108,35 @@ fn table(text: &mut String, verdict: &Verdict, colour: bool) {
     }
 }
 
-/// `check`, `value`, `limit`, `full`, its bar, `source` and `time` in their columns.
-fn row(text: &mut String, cells: [&str; 7]) {
-    let [name, value, limit, full, bar, source, time] = cells;
-    let row = format!(
-        "{name:NAME$} {value:>VALUE$} {limit:>LIMIT$} {full:>5} {bar:BAR$} {source:15} {time}"
-    );
-    let _ = writeln!(text, "{}", row.trim_end());
+/// The widths of the columns that depend on what is in them.
+struct Columns {
+    name: usize,
+    source: usize,
+}
+
+impl Columns {
+    /// As wide as what is in them needs, and the names no wider than the line allows.
+    fn of(readings: &[Reading]) -> Self {
+        let widest = |widths: &mut dyn Iterator<Item = usize>| widths.max().unwrap_or_default();
+        let source = widest(&mut readings.iter().map(|reading| reading.source.len()));
+        let source = source.max("source".len());
+        let others = [VALUE, LIMIT, FULL, BAR, source, TIME];
+        let room = WIDTH - others.len() - others.iter().sum::<usize>();
+        let names = readings.iter().map(|reading| reading.name.len());
+        let name = widest(&mut names.filter(|width| *width <= room));
+        Self { name: name.max(NAME), source }
+    }
+
+    /// `check`, `value`, `limit`, `full`, its bar, `source` and `time` in their columns.
+    fn row(&self, text: &mut String, cells: [&str; 7]) {
+        let Self { name: name_width, source: source_width } = self;
+        let [name, value, limit, full, bar, source, time] = cells;
+        let row = format!(
+            "{name:name_width$} {value:>VALUE$} {limit:>LIMIT$} {full:>FULL$} {bar:BAR$} \
+             {source:source_width$} {time}"
+        );
+        let _ = writeln!(text, "{}", row.trim_end());
+    }
 }
 
 /// A text behind its label, broken between words where it is too long for a line.

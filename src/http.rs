@@ -10,7 +10,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
-use ureq::{Agent, http::Uri};
+use ureq::{Agent, Body, http::Uri};
 
 use crate::deadline::Deadline;
 use crate::no_answer::NoAnswer;
@@ -28,29 +28,37 @@ const INPUT_BUFFER_SIZE: usize = 8 * 1024;
 /// The longest request, in bytes.
 const OUTPUT_BUFFER_SIZE: usize = 4 * 1024;
 
-/// What a server answered.
-#[derive(Debug)]
+/// How the agent calls itself.
+const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
+/// What a server answered. Its body is read when it is asked for.
 pub struct Answer {
     pub status: u16,
-    pub body: Vec<u8>,
+    body: Body,
+    deadline: Deadline,
 }
 
 impl Answer {
-    /// The body, if the status is a 2xx.
-    pub fn into_success(self) -> Result<Vec<u8>, NoAnswer> {
+    /// The whole body, whatever the status.
+    pub fn read_body(self) -> Result<Vec<u8>, NoAnswer> {
+        let mut body = Vec::new();
+        let one_too_many = BODY_LIMIT as u64 + 1;
+        let read = self.body.into_reader().take(one_too_many).read_to_end(&mut body);
+        read.map_err(|error| NoAnswer::of(&error, self.deadline))?;
+        if body.len() > BODY_LIMIT { Err(NoAnswer::TooLarge) } else { Ok(body) }
+    }
+
+    /// The whole body, if the status is a 2xx.
+    pub fn read_success(self) -> Result<Vec<u8>, NoAnswer> {
         match self.status {
-            200..=299 => Ok(self.body),
+            200..=299 => self.read_body(),
             status => Err(NoAnswer::Status(status)),
         }
     }
 }
 
-/// Asks `url`, as `host` if one is given, and reads the whole answer, as long as `patience` lasts.
+/// Asks `url`, as `host` if one is given, and reads the head of the answer, as long as `patience` lasts.
 pub fn get(url: &Url, host: Option<&str>, patience: &Patience) -> Result<Answer, NoAnswer> {
-    exchange(url, host, patience).map_err(|error| classify(error, patience.deadline()))
-}
-
-fn exchange(url: &Url, host: Option<&str>, patience: &Patience) -> Result<Answer, ureq::Error> {
     // None of the client's own time limits: the transport keeps the run's.
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -58,6 +66,7 @@ fn exchange(url: &Url, host: Option<&str>, patience: &Patience) -> Result<Answer
         .max_redirects_will_error(false)
         .proxy(None)
         .max_idle_connections(0)
+        .user_agent(USER_AGENT)
         .input_buffer_size(INPUT_BUFFER_SIZE)
         .output_buffer_size(OUTPUT_BUFFER_SIZE)
         .build();
@@ -67,16 +76,9 @@ fn exchange(url: &Url, host: Option<&str>, patience: &Patience) -> Result<Answer
     if let Some(host) = host {
         request = request.header("Host", host);
     }
-    let response = request.call()?;
-    let status = response.status().as_u16();
-    let mut body = Vec::new();
-    let one_too_many = BODY_LIMIT as u64 + 1;
-    let reader = response.into_body().into_reader();
-    reader.take(one_too_many).read_to_end(&mut body)?;
-    if body.len() > BODY_LIMIT {
-        return Err(ureq::Error::BodyExceedsLimit(BODY_LIMIT as u64));
-    }
-    Ok(Answer { status, body })
+    let deadline = patience.deadline();
+    let response = request.call().map_err(|error| classify(error, deadline))?;
+    Ok(Answer { status: response.status().as_u16(), body: response.into_body(), deadline })
 }
 
 fn classify(error: ureq::Error, deadline: Deadline) -> NoAnswer {
@@ -86,7 +88,6 @@ fn classify(error: ureq::Error, deadline: Deadline) -> NoAnswer {
             Err(error) => NoAnswer::Other(error.to_string()),
         },
         ureq::Error::Io(error) => NoAnswer::of(&error, deadline),
-        ureq::Error::BodyExceedsLimit(_) => NoAnswer::TooLarge,
         ureq::Error::LargeResponseHeader(..) => NoAnswer::LongHeader,
         ureq::Error::Protocol(_) => NoAnswer::Malformed("HTTP"),
         other => NoAnswer::Other(other.to_string()),

@@ -10,6 +10,7 @@ use syslog::{Facility, Formatter3164, LogFormat};
 
 use crate::connection::Peer;
 use crate::reply::{Reply, Style, printable};
+use crate::url::without_secrets;
 use crate::verdict::Outcome;
 
 /// Where syslog listens.
@@ -22,7 +23,7 @@ const REQUEST_LIMIT: usize = 200;
 /// and what was asked. A log that is missing or full loses the line: nothing waits for it.
 pub fn write(outcome: &Outcome, peer: &Peer, request: &str) {
     // Nothing in the request may look like its end.
-    let request: String = printable(request).replace(['"', '\\'], "'");
+    let request: String = printable(&without_secrets(request)).replace(['"', '\\'], "'");
     let request: String = request.chars().take(REQUEST_LIMIT).collect();
     let reply = Reply::new(outcome, Style { describe: true, ..Style::default() }).to_string();
     let message = format!("peer={peer} request=\"{request}\" reply: {}", reply.trim_end());

@@ -10,7 +10,7 @@ use rustls::CertificateError;
 
 use crate::deadline::Deadline;
 
-/// Displayed as the rest of a sentence that begins with what was asked.
+/// Displayed as what is said behind the name of what was asked and a colon.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NoAnswer {
     Refused,
@@ -42,7 +42,7 @@ impl fmt::Display for NoAnswer {
         match self {
             Self::Refused => f.write_str("refused the connection"),
             Self::Timeout(budget) => {
-                write!(f, "gave no answer within {} ms", budget.as_millis())
+                write!(f, "no answer within {} ms", budget.as_millis())
             }
             Self::NameNotFound => f.write_str("has a host name that does not resolve"),
             Self::NameTimeout(budget) => {

@@ -8,7 +8,7 @@ use crate::api::ApiRequest;
 use crate::debug::Debug;
 use crate::source::{Evidence, Measured, Source};
 use crate::thresholds::Thresholds;
-use crate::url::Url;
+use crate::url::{Url, without_secrets};
 use crate::verdict::Outcome;
 
 /// What the agent is asked to judge.
@@ -28,8 +28,8 @@ pub struct NotUnderstood {
 
 impl NotUnderstood {
     /// `problem` is the rest of the sentence that begins with the word.
-    pub fn new(word: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { word: word.into(), problem: problem.into() }
+    pub fn new(word: &str, problem: impl Into<String>) -> Self {
+        Self { word: without_secrets(word), problem: problem.into() }
     }
 }
 
@@ -43,11 +43,12 @@ impl Request {
     /// Parses the text of a request; `None` if it holds no word.
     pub fn parse(text: &str) -> Result<Option<Self>, NotUnderstood> {
         let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
-        if let Some(reply) = text.strip_prefix("debug|") {
-            return Debug::parse(reply).map(|debug| Some(Self::Debug(debug)));
-        }
-        if text.contains('|') {
-            return ApiRequest::parse(text).map(|request| Some(Self::Api(request)));
+        match text.split_once('|') {
+            Some((name, reply)) if name.trim() == "debug" => {
+                return Debug::parse(reply).map(|debug| Some(Self::Debug(debug)));
+            }
+            Some(_) => return ApiRequest::parse(text).map(|request| Some(Self::Api(request))),
+            None => {}
         }
         let mut words = text.split_ascii_whitespace().peekable();
         if words.peek().is_none() {

@@ -58,15 +58,15 @@ impl Page {
     /// Asks the page at `url`. Fails with a sentence that names the page and says what was wrong.
     pub fn fetch(url: &Url, patience: &Patience) -> Result<Self, String> {
         let name = format!("statistics page {}", url.brief());
-        match http::get(url, None, patience).and_then(http::Answer::into_success) {
+        match http::get(url, None, patience).and_then(http::Answer::read_success) {
             Ok(body) => Ok(Self { name, body }),
-            Err(error) => Err(format!("{name} {error}")),
+            Err(error) => Err(format!("{name}: {error}")),
         }
     }
 
     /// The values of `keys`. Fails with a sentence if the page holds no statistics at all.
     pub fn read(&self, keys: &[&str]) -> Result<Statistics, String> {
-        Statistics::parse(&self.body, keys).map_err(|error| format!("{} {error}", self.name))
+        Statistics::parse(&self.body, keys).map_err(|error| format!("{}: {error}", self.name))
     }
 }
 

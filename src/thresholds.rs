@@ -145,7 +145,7 @@ impl Thresholds {
             }
             let limit = given.or(default).ok_or_else(|| match words.peek() {
                 Some(word) => {
-                    NotUnderstood::new(*word, format!("is no limit for {name}: {A_LIMIT}"))
+                    NotUnderstood::new(word, format!("is no limit for {name}: {A_LIMIT}"))
                 }
                 None => NotUnderstood::new(name, format!("needs a limit: {A_LIMIT}")),
             })?;

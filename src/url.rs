@@ -186,6 +186,23 @@ impl Origin {
     }
 }
 
+/// A text as it may be shown, in which the URLs lack what may be secret: user information and query.
+pub fn without_secrets(text: &str) -> String {
+    let is_between = |c: char| c == '|' || c.is_whitespace();
+    text.split_inclusive(is_between)
+        .map(|piece| {
+            let (word, end) = match piece.char_indices().next_back() {
+                Some((place, last)) if is_between(last) => piece.split_at(place),
+                _ => (piece, ""),
+            };
+            let word = word.split('?').next().unwrap_or_default();
+            let (scheme, rest) = word.split_at(word.find("://").map_or(0, |place| place + 3));
+            let rest = rest.rsplit('@').next().unwrap_or_default();
+            format!("{scheme}{rest}{end}")
+        })
+        .collect()
+}
+
 /// What stands in the brackets of a URL's IPv6 host; `None` if the host has none.
 pub fn in_brackets(host: &str) -> Option<&str> {
     host.strip_prefix('[')?.strip_suffix(']')
@@ -225,6 +242,21 @@ mod tests {
         assert_eq!(url.to_string(), "http://127.0.0.1:8081/");
         let url = Url::parse("https://[::1]/a/b?c").unwrap();
         assert_eq!(url.to_string(), "https://[::1]/a/b");
+    }
+
+    #[test]
+    fn secrets_are_shown_in_no_text() {
+        for (text, shown) in [
+            ("cpu 70", "cpu 70"),
+            ("v1|http://user:secret@h:1/p?secret|5|h", "v1|http://h:1/p|5|h"),
+            ("http://secret@h/ http://h?secret", "http://h/ http://h"),
+            ("ws://a:secret@b:secret@h|", "ws://h|"),
+            ("user:secret@h|v1", "h|v1"),
+            ("http://user:secret@h?secret@", "http://h"),
+            ("", ""),
+        ] {
+            assert_eq!(without_secrets(text), shown);
+        }
     }
 
     #[test]

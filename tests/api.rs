@@ -193,7 +193,7 @@ fn what_cannot_be_measured_is_fail_in_time_and_says_why() {
     }
     let address = free_address();
     let outcome = agent(&["-d", &format!("v1|http://{address}|15")]);
-    outcome.expect(&format!("fail # http://{address} refused the connection\n"), 1);
+    outcome.expect(&format!("fail # http://{address}: refused the connection\n"), 1);
     agent(&[&format!("v1|http://{address}|15")]).expect("fail\n", 1);
 }
 
@@ -212,23 +212,23 @@ fn spoilt(healthy: &str, pointer: &str, value: Option<Value>) -> String {
 
 #[test]
 fn a_field_that_is_missing_or_of_the_wrong_type_is_fail() {
-    let info = "/head_block_time";
+    let services = |name, n| format!("/health/{n}/{name}");
     let rpc = "/health/1/service_data";
     let indexer = "/health/2/service_data";
+    let indexed = [format!("{rpc}/head_block_num"), format!("{indexer}/last_indexed_block")];
     for (name, healthy) in healthy_answers() {
+        // What is no number, and what is one.
         let (words, numbers): (Vec<_>, Vec<_>) = match name {
-            "v1" => (vec![info.to_owned()], vec![]),
-            "v2" => (
-                vec![],
-                vec![format!("{rpc}/head_block_num"), format!("{indexer}/last_indexed_block")],
-            ),
-            "hyperion" => (
-                vec![format!("{rpc}/head_block_time")],
-                vec![format!("{rpc}/head_block_num"), format!("{indexer}/last_indexed_block")],
-            ),
+            "v1" => (vec!["/head_block_time".to_owned()], vec![]),
+            "v2" => (vec![], indexed.to_vec()),
+            "hyperion" => {
+                let mut words: Vec<_> = (0..3).map(|n| services("status", n)).collect();
+                words.push(format!("{rpc}/head_block_time"));
+                (words, indexed.to_vec())
+            }
             _ => (
                 vec!["/data/postgres/status".to_owned(), "/data/redis/status".to_owned()],
-                vec!["/data/chain/head_time".to_owned()],
+                vec!["/data/chain/head_time".to_owned(), "/data/chain/head_block".to_owned()],
             ),
         };
         let mut wrong: Vec<Option<Value>> = vec![None];
@@ -256,6 +256,79 @@ fn a_field_that_is_missing_or_of_the_wrong_type_is_fail() {
 }
 
 #[test]
+fn what_else_is_wrong_or_right_with_hyperion_and_atomic() {
+    let (missing, reader) = ("/health/2/service_data/missing_blocks", "/data/postgres/readers/0");
+    let chain = "/data/chain/status";
+    for (name, healthy, pointer, value, reply) in [
+        ("hyperion", v2_health(0.0, HEAD), missing, Some(json!(0)), "up\n"),
+        ("hyperion", v2_health(0.0, HEAD), missing, Some(json!("-1")), "up\n"),
+        ("hyperion", v2_health(0.0, HEAD), missing, Some(json!(1)), "down\n"),
+        ("hyperion", v2_health(0.0, HEAD), missing, Some(json!(1u64 << 63)), "down\n"),
+        ("hyperion", v2_health(0.0, HEAD), missing, Some(json!("some")), "fail\n"),
+        ("hyperion", v2_health(0.0, HEAD), missing, None, "fail\n"),
+        ("hyperion", v2_health(0.0, HEAD), "/health/0/status", Some(json!("Warning")), "up\n"),
+        ("hyperion", v2_health(0.0, HEAD), "/health/0/status", Some(json!("Error")), "down\n"),
+        ("v2", v2_health(0.0, HEAD), "/health/0/status", Some(json!("Error")), "up\n"),
+        // AtomicAssets says so of a head that is 20 s old, which the request may allow.
+        ("atomic", atomic_health(25.0, "OK"), chain, Some(json!("ERROR")), "up\n"),
+        ("atomic", atomic_health(0.0, "OK"), chain, None, "up\n"),
+        (
+            "atomic",
+            atomic_health(0.0, "OK"),
+            &format!("{reader}/block_num"),
+            Some(json!(HEAD - 180)),
+            "up\n",
+        ),
+        (
+            "atomic",
+            atomic_health(0.0, "OK"),
+            &format!("{reader}/block_num"),
+            Some(json!(HEAD - 181)),
+            "down\n",
+        ),
+        (
+            "atomic",
+            atomic_health(0.0, "OK"),
+            &format!("{reader}/block_num"),
+            Some(json!("0")),
+            "fail\n",
+        ),
+        ("atomic", atomic_health(0.0, "OK"), &format!("{reader}/block_num"), None, "up\n"),
+    ] {
+        let (_server, url) = service(spoilt(&healthy, pointer, value.clone()));
+        let outcome = agent(&[&format!("{name}|{url}|60")]);
+        assert_eq!(outcome.stdout, reply, "{name} {pointer} {value:?}");
+    }
+}
+
+/// An error is one whatever page it comes with, and nobody waits for the rest of that page.
+#[test]
+fn an_error_page_is_not_read() {
+    let pages: [fn(&mut TcpStream); 3] = [
+        |stream| {
+            let _ = stream.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 99\r\n\r\n{}");
+            hold(stream);
+        },
+        |stream| {
+            let _ = stream.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 99\r\n\r\n{}");
+        },
+        |stream| {
+            let _ = stream.write_all(b"HTTP/1.1 503 Busy\r\n\r\n");
+            while stream.write_all(&[b' '; 65536]).is_ok() {}
+        },
+    ];
+    for page in pages {
+        let server = Server::start(page);
+        for (name, reply) in [("atomic", "down"), ("v1", "fail")] {
+            let outcome = agent(&["-d", "-t", "10s", &format!("{name}|http://{}", server.address)]);
+            assert!(outcome.stdout.starts_with(reply), "{outcome:?}");
+            assert!(outcome.stdout.ends_with(" answered HTTP 503\n"), "{outcome:?}");
+            assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
+        }
+    }
+}
+
+#[test]
 fn a_request_that_is_not_understood_is_fail() {
     for (request, word) in [
         ("v3|http://127.0.0.1:1/", "'v3'"),
@@ -276,15 +349,24 @@ fn a_request_that_is_not_understood_is_fail() {
         assert!(outcome.stdout.contains(word), "{word} {outcome:?}");
         assert_eq!(outcome.exit_status, Some(2), "{outcome:?}");
     }
-    let outcome = agent(&["v1|http://user:secret@127.0.0.1:1/?secret"]);
-    assert!(outcome.stdout.starts_with("fail # "), "{outcome:?}");
-    assert!(!format!("{outcome:?}").contains("secret"), "{outcome:?}");
+    for request in [
+        "v1|http://user:secret@127.0.0.1:1/?secret",
+        "http://user:secret@127.0.0.1:1/?secret",
+        "http://user:secret@127.0.0.1:1/?secret|hyperion",
+        "http://user:secret@127.0.0.1:1/?secret|v1|1|2|3|4",
+        "v1|http://127.0.0.1:1/?secret|1|2|3",
+    ] {
+        let outcome = agent(&["-d", "-e", request]);
+        assert!(outcome.stdout.starts_with("fail # "), "{outcome:?}");
+        assert!(!format!("{outcome:?}").contains("secret"), "{outcome:?}");
+    }
 }
 
 #[test]
 fn debug_is_answered_as_it_says() {
     for (request, reply, status) in [
         ("debug|down#text", "down # text\n", 1),
+        ("debug | down", "down\n", 1),
         ("debug|up", "up\n", 0),
         ("debug|up 50% # half|way", "up 50% # half|way\n", 0),
         ("debug|fail", "fail\n", 1),
@@ -364,7 +446,7 @@ fn who_asks_from_another_address_may_only_name_allowed_urls() {
     ] {
         // Nothing listens there, which only who may open it is told.
         let line = "v1|http://127.0.0.1:9/|20";
-        let opened = "fail # http://127.0.0.1:9 refused the connection\n";
+        let opened = "fail # http://127.0.0.1:9: refused the connection\n";
         let ask = |args| ask_over_network(listen, connect, args, line);
         let unlisted = if is_local { opened } else { "fail # url not allowed\n" };
         assert_eq!(ask("-d --agent-send required"), unlisted, "{listen} {connect}");

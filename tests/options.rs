@@ -299,7 +299,7 @@ fn every_reply_that_is_not_up_is_logged() {
     assert!(line.starts_with("<28>"), "{line}");
     assert!(line.contains(" haproxy-agent-check["), "{line}");
     let end = "]: peer=local request=\"stat:x 5\" reply: \
-               down # statistics page http://127.0.0.1:1/ refused the connection";
+               down # statistics page http://127.0.0.1:1/: refused the connection";
     assert!(line.ends_with(end), "{line}");
     with_log(Some(&path), &["-l", "hsl\n5"]);
     assert!(received(&socket).contains("request=\"hsl?5\" reply: fail # 'hsl' "));

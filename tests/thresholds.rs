@@ -223,7 +223,7 @@ fn a_page_that_cannot_be_had_is_down_in_time_and_says_why() {
     for (server, why) in faults {
         let args = ["-d", "-t", "400", "-u", &server.url(), "hls", "1000"];
         let outcome = agent(&args);
-        let expected = format!("down # statistics page http://{}/ {why}", server.address);
+        let expected = format!("down # statistics page http://{}/: {why}", server.address);
         assert!(outcome.stdout.starts_with(&expected), "{why}: {outcome:?}");
         assert!(outcome.stdout.ends_with('\n') && outcome.stdout.len() <= 108, "{outcome:?}");
         assert_eq!(outcome.exit_status, Some(1));
@@ -247,9 +247,9 @@ fn a_page_of_exactly_one_mebibyte_is_read() {
 fn a_server_that_is_not_there_is_down() {
     let address = free_address();
     let url = format!("http://{address}/?action=stat");
-    let why = format!("down # statistics page http://{address}/ refused the connection\n");
+    let why = format!("down # statistics page http://{address}/: refused the connection\n");
     agent(&["-d", "-u", &url, "hls"]).expect(&why, 1);
-    let why = "down # statistics page http://wcs.invalid/ has a host name that does not resolve\n";
+    let why = "down # statistics page http://wcs.invalid/: has a host name that does not resolve\n";
     agent(&["-d", "-u", "http://wcs.invalid/", "hls"]).expect(why, 1);
     agent(&["-u", "http://wcs.invalid/"]).expect("down\n", 1);
 }
@@ -291,10 +291,13 @@ fn a_long_url_leaves_room_for_the_reason() {
     let long = "quite/long/".repeat(20);
     let url = format!("http://{}/{long}", free_address());
     let outcome = agent(&["-d", "-u", &url, "hls"]);
-    assert!(outcome.stdout.ends_with("... refused the connection\n"), "{outcome:?}");
+    assert!(outcome.stdout.ends_with("...: refused the connection\n"), "{outcome:?}");
     let url = format!("http://{}invalid/", "media-server-01.compute.internal.".repeat(4));
     let outcome = agent(&["-d", "-u", &url, "hls"]);
-    assert!(outcome.stdout.ends_with("... has a host name that does not resolve\n"), "{outcome:?}");
+    assert!(
+        outcome.stdout.ends_with("...: has a host name that does not resolve\n"),
+        "{outcome:?}"
+    );
 }
 
 /// Runs a program in a network namespace of its own: `$1` is /etc/resolv.conf there.
@@ -319,7 +322,7 @@ fn a_name_server_that_is_silent_holds_neither_the_reply_nor_the_request_line() {
     let args = ["-d", "-t", "600", "-u", "http://wcs.example/", "hls", "9"];
     let (mut command, _file) = in_namespace(silent, "nameserver 127.0.0.9\n");
     let outcome = Connection::open_to(command.args(args), b"").finish();
-    let why = "down # statistics page http://wcs.example/ \
+    let why = "down # statistics page http://wcs.example/: \
                has a host name that did not resolve within 600 ms\n";
     outcome.expect(why, 1);
     assert!(outcome.took < Duration::from_millis(600) + LATEST, "{outcome:?}");
@@ -338,7 +341,7 @@ fn a_name_server_that_is_silent_holds_neither_the_reply_nor_the_request_line() {
 fn a_name_server_that_is_not_there_is_not_waited_for() {
     let (mut command, _file) = in_namespace("", "nameserver 127.0.0.9\n");
     let outcome = finish(command.args(["-d", "-t", "10s", "-u", "http://wcs.example/", "hls"]));
-    let why = "down # statistics page http://wcs.example/ \
+    let why = "down # statistics page http://wcs.example/: \
                has a host name that no name server could look up\n";
     outcome.expect(why, 1);
     assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
@@ -349,7 +352,7 @@ fn without_ipv6_the_reason_is_that_of_the_other_address() {
     let no_ipv6 = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 && ";
     let (mut command, _file) = in_namespace(no_ipv6, "");
     let outcome = finish(command.args(["-d", "-u", "http://localhost:1/", "hls"]));
-    outcome.expect("down # statistics page http://localhost:1/ refused the connection\n", 1);
+    outcome.expect("down # statistics page http://localhost:1/: refused the connection\n", 1);
 }
 
 /// A TLS server with a certificate that nobody has signed.
@@ -372,7 +375,7 @@ fn a_page_over_https_is_only_believed_with_a_certificate() {
     let (_server, address) = self_signed_server(folder.path());
     let url = format!("https://localhost:{}/", address.port());
     let outcome = agent(&["-d", "-u", &url, "hls"]);
-    let why = format!("down # statistics page {url} has no valid certificate: it is self-signed");
+    let why = format!("down # statistics page {url}: has no valid certificate: it is self-signed");
     assert!(outcome.stdout.starts_with(&why), "{outcome:?}");
 }
 
@@ -386,12 +389,11 @@ fn a_server_that_speaks_no_tls_is_down_in_time() {
         hold(&mut stream);
     });
     let silent = Server::start(hold);
-    for (address, why) in
-        [(address, "speaks no TLS"), (silent.address, "gave no answer within 400 ms")]
+    for (address, why) in [(address, "speaks no TLS"), (silent.address, "no answer within 400 ms")]
     {
         let url = format!("https://{address}/");
         let outcome = agent(&["-d", "-t", "400", "-u", &url, "hls"]);
-        outcome.expect(&format!("down # statistics page {url} {why}\n"), 1);
+        outcome.expect(&format!("down # statistics page {url}: {why}\n"), 1);
         assert!(outcome.took < Duration::from_millis(400) + LATEST, "{outcome:?}");
     }
     answer.join().unwrap();

@@ -1,7 +1,7 @@
 //! Hyperion, strictly: its index, every service, nodeos's head block time, missing blocks.
 
-use super::v2::{ELASTICSEARCH, NODEOS, PATH, Services};
-use super::{Answer, Api, BLOCKS_AND_HOST, Limit, iso_time_ms};
+use super::v2::{ELASTICSEARCH, Fault, NODEOS, PATH, Services};
+use super::{Answer, Api, BLOCKS_AND_HOST, Limit, iso_time_ms, whole_number};
 use crate::url::Url;
 use crate::verdict::Verdict;
 
@@ -14,32 +14,32 @@ pub const API: Api = Api {
 
 fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
     let services = Services::of(answer.success()?)?;
-    let mut faults = services.faults(&[]);
+    let missing = missing_blocks(&services);
+    let mut faults: Vec<_> = services.faults().iter().map(Fault::to_string).collect();
+    if let Ok(count @ 1..) = missing {
+        faults.push(format!("missing blocks: {count}"));
+    }
     let readings = || {
+        services.require_statuses()?;
         let head = services.number(NODEOS, "head_block_num")?;
         let indexed = services.number(ELASTICSEARCH, "last_indexed_block")?;
         let time = "head_block_time";
         let head_ms = iso_time_ms(services.data(NODEOS, time)?, time)?;
-        let missing = missing_blocks(&services)?;
-        let readings = vec![limit.distance("indexed", indexed, head), limit.time(head_ms)];
-        Ok((readings, (missing > 0).then(|| format!("{missing} missing blocks"))))
+        missing?;
+        Ok(vec![limit.distance("indexed", indexed, head), limit.time(head_ms)])
     };
     match readings() {
-        Ok((readings, missing)) => {
-            faults.extend(missing);
-            Ok(Verdict { faults, ..Verdict::of(readings) })
-        }
+        Ok(readings) => Ok(Verdict { faults, ..Verdict::of(readings) }),
         Err(error) if faults.is_empty() => Err(error),
-        // A service that says itself that it is broken has been measured.
+        // What it says itself to be broken has been measured.
         Err(_) => Ok(Verdict::broken(faults)),
     }
 }
 
 /// How many blocks the index lacks; some versions say -1 for none.
-fn missing_blocks(services: &Services) -> Result<i64, String> {
+fn missing_blocks(services: &Services) -> Result<i128, String> {
     let name = "missing_blocks";
-    let value = services.data(ELASTICSEARCH, name)?;
-    let number = value.as_i64().or_else(|| value.as_str()?.trim().parse().ok());
+    let number = whole_number(services.data(ELASTICSEARCH, name)?);
     number.ok_or_else(|| format!("reports no number as {name}"))
 }
 
@@ -74,12 +74,15 @@ mod tests {
     fn every_service_is_ok_or_warns() {
         for service in ["/health/0/status", "/health/1/status", "/health/2/status"] {
             assert_eq!(judged(0, &[(service, json!("Warning"))]), Ok(true));
-            for status in [json!("Error"), json!("ok"), json!(""), json!(null), json!(1)] {
+            for status in [json!("Error"), json!("ok"), json!("")] {
                 assert_eq!(
                     judged(0, &[(service, status.clone())]),
                     Ok(false),
                     "{service} {status}"
                 );
+            }
+            for status in [json!(null), json!(1), json!({})] {
+                assert!(judged(0, &[(service, status.clone())]).is_err(), "{service} {status}");
             }
         }
         let gone = [("/health/1/status", json!("Error")), ("/health/1/service_data", json!(null))];

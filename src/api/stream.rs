@@ -3,7 +3,6 @@
 use serde_json::{Deserializer, Value};
 
 use super::Api;
-use crate::http::Answer;
 use crate::no_answer::NoAnswer;
 use crate::url::Url;
 use crate::verdict::Verdict;
@@ -12,19 +11,30 @@ pub const API: Api = Api {
     name: "stream",
     url: Url::http,
     fields: &[],
-    ask: |service| judge(&service.get("/stream/")?),
+    ask: |service| {
+        let answer = service.get("/stream/")?;
+        let (status, body) = match answer.status {
+            status @ (200..=299 | ENGINE_ERROR) => (status, answer.read_body()),
+            status => (status, Err(NoAnswer::Status(status))),
+        };
+        judge(status, &body.map_err(|error| error.to_string())?)
+    },
 };
 
-fn judge(answer: &Answer) -> Result<Verdict, String> {
-    match answer.status {
-        200..=299 | 400 if is_unknown_transport(&answer.body) => Ok(Verdict::default()),
-        200..=299 if is_handshake(&answer.body) => Ok(Verdict::default()),
-        200..=299 => Err("sent no answer of a Socket.IO engine".to_owned()),
-        status => Err(NoAnswer::Status(status).to_string()),
+/// The HTTP status of the engine's own errors.
+const ENGINE_ERROR: u16 = 400;
+
+fn judge(status: u16, body: &[u8]) -> Result<Verdict, String> {
+    if is_unknown_transport(body) || (status != ENGINE_ERROR && is_handshake(body)) {
+        return Ok(Verdict::default());
+    }
+    match status {
+        ENGINE_ERROR => Err(NoAnswer::Status(status).to_string()),
+        _ => Err("sent no answer of a Socket.IO engine".to_owned()),
     }
 }
 
-/// Whether the engine says that it was not told a transport; engine.io's error 0, with status 400.
+/// Whether the engine says that it was not told a transport; engine.io's error 0, with [`ENGINE_ERROR`].
 fn is_unknown_transport(body: &[u8]) -> bool {
     serde_json::from_slice(body).is_ok_and(|json: Value| {
         json.get("code") == Some(&Value::from(0))
@@ -45,4 +55,45 @@ fn is_handshake(body: &[u8]) -> bool {
     let is_length = length.iter().all(|byte| matches!(byte, 0..=9 | b'0'..=b'9' | b':' | 0xff));
     let packet = Deserializer::from_slice(json).into_iter::<Value>().next();
     is_length && packet.is_some_and(|packet| packet.is_ok_and(|json| json["sid"].is_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_is_known_by_its_error_or_its_first_packet() {
+        let unknown = r#"{"code":0,"message":"Transport unknown"}"#;
+        let spaced = r#" { "message" : "Transport unknown", "code" : 0 } "#;
+        let packet = r#"0{"sid":"ab","upgrades":["websocket"],"pingInterval":25000}"#;
+        for (status, body) in [(400, unknown), (200, unknown), (400, spaced), (200, packet)] {
+            assert_eq!(judge(status, body.as_bytes()), Ok(Verdict::default()), "{status} {body}");
+        }
+        for before in ["96:", "\u{0}\u{9}\u{6}"] {
+            assert!(judge(200, format!("{before}{packet}2:40").as_bytes()).is_ok(), "{before:?}");
+        }
+        assert!(judge(200, &[b"\x00\x09\x06\xff", packet.as_bytes()].concat()).is_ok());
+    }
+
+    #[test]
+    fn any_other_answer_is_not_the_engines() {
+        for body in [
+            "",
+            "0",
+            "{}",
+            "<html>",
+            "0{}",
+            r#"0{"sid":5}"#,
+            r#"0{"sid":"a""#,
+            r#"x0{"sid":"a"}"#,
+            r#"1{"sid":"a"}"#,
+            r#"{"sid":"a"}"#,
+            r#"{"code":1,"message":"Session ID unknown"}"#,
+            r#"{"code":5,"message":"Transport unknown"}"#,
+            r#"{"code":0}"#,
+        ] {
+            assert!(judge(200, body.as_bytes()).is_err(), "{body}");
+            assert_eq!(judge(400, body.as_bytes()), Err("answered HTTP 400".to_owned()), "{body}");
+        }
+    }
 }

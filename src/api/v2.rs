@@ -1,8 +1,10 @@
 //! Hyperion: how far Elasticsearch's index is from nodeos's head block; `/v2/health`.
 
+use std::fmt;
+
 use serde_json::Value;
 
-use super::{Answer, Api, BLOCKS_AND_HOST, Limit, block_number, field};
+use super::{Answer, Api, BLOCKS_AND_HOST, Limit, block_number, field, text};
 use crate::url::Url;
 use crate::verdict::Verdict;
 
@@ -28,10 +30,14 @@ fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
     match blocks {
         Ok((head, indexed)) => Ok(Verdict::of(vec![limit.distance("indexed", indexed, head)])),
         // A service that says itself that it is broken has been measured.
-        Err(error) => match services.faults(&[NODEOS, ELASTICSEARCH]) {
-            faults if faults.is_empty() => Err(error),
-            faults => Ok(Verdict::broken(faults)),
-        },
+        Err(error) => {
+            let is_asked = |fault: &Fault| [NODEOS, ELASTICSEARCH].contains(&fault.service);
+            let faults: Vec<_> = services.faults().into_iter().filter(is_asked).collect();
+            match faults.is_empty() {
+                true => Err(error),
+                false => Ok(Verdict::broken(faults.iter().map(Fault::to_string).collect())),
+            }
+        }
     }
 }
 
@@ -58,19 +64,36 @@ impl<'a> Services<'a> {
         block_number(self.data(service, name)?, name)
     }
 
-    /// Sentences on those of the services named, or of all if none is, that are neither `OK` nor
-    /// `Warning`.
-    pub fn faults(&self, services: &[&str]) -> Vec<String> {
-        let is_meant = |name: &str| services.is_empty() || services.contains(&name);
-        let statuses = self.0.iter().map(|service| {
-            let status = service.get("status").and_then(Value::as_str).unwrap_or("no status");
-            (name_of(service).unwrap_or("a service"), status)
+    /// Sentences on the services that report another status than `OK` and `Warning`; a service that
+    /// reports none is not among them.
+    pub fn faults(&self) -> Vec<Fault<'a>> {
+        let broken = self.0.iter().filter_map(|service| {
+            let status = service.get("status")?.as_str()?;
+            let service = name_of(service).unwrap_or("a service");
+            (!matches!(status, "OK" | "Warning")).then_some(Fault { service, status })
         });
-        let broken = statuses.filter(|(_, status)| !matches!(*status, "OK" | "Warning"));
-        broken
-            .filter(|(name, _)| is_meant(name))
-            .map(|(name, status)| format!("{name} reports {status}"))
-            .collect()
+        broken.collect()
+    }
+
+    /// Fails if a service reports no status.
+    pub fn require_statuses(&self) -> Result<(), String> {
+        for service in self.0 {
+            let what = format!("status of {}", name_of(service).unwrap_or("a service"));
+            text(service.get("status").unwrap_or(&Value::Null), &what)?;
+        }
+        Ok(())
+    }
+}
+
+/// A service that says itself that it is broken.
+pub struct Fault<'a> {
+    service: &'a str,
+    status: &'a str,
+}
+
+impl fmt::Display for Fault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} reports {}", self.service, self.status)
     }
 }
 

@@ -10,10 +10,10 @@ use super::{Server, hold, response};
 /// A server for each fault, and what the agent, given 400 ms, has to say of it.
 pub fn http_servers() -> Vec<(Server, &'static str)> {
     let faults: [(fn(&mut TcpStream), _); 13] = [
-        (hold, "gave no answer within 400 ms"),
-        (drip, "gave no answer within 400 ms"),
-        (send_a_part_and_hold, "gave no answer within 400 ms"),
-        (send_interim_answers, "gave no answer within 400 ms"),
+        (hold, "no answer within 400 ms"),
+        (drip, "no answer within 400 ms"),
+        (send_a_part_and_hold, "no answer within 400 ms"),
+        (send_interim_answers, "no answer within 400 ms"),
         (send_endless_header, "sent no valid HTTP"),
         (send_long_header, "sent too long a header"),
         (send_endless_body, "sent more than 1 MiB"),
