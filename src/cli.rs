@@ -24,8 +24,8 @@ Request: NAME [LIMIT] [NAME [LIMIT]]..., down when a value reaches its limit;
   cpu (percent of the online CPUs, 90), publishers, subscribers, hls (streams,
   100 each), band-in, band-out (Mbps, 100 each), stat:KEY (any key of the
   statistics page, no default). Without a request: all but stat:KEY.
-Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion, or
-  debug|REPLY.
+Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion;
+  ship|URL[|BLOCKS], stream|URL, ws|URL[|HOST]; debug|REPLY.
 
   -u, --stats-url URL    statistics page [http://127.0.0.1:8081/?action=stat]
   -t, --timeout TIME     time for the whole run: 1500ms, 1.5s, 1500 [1500ms]

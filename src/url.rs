@@ -195,9 +195,13 @@ pub fn without_secrets(text: &str) -> String {
                 Some((place, last)) if is_between(last) => piece.split_at(place),
                 _ => (piece, ""),
             };
-            let word = word.split('?').next().unwrap_or_default();
             let (scheme, rest) = word.split_at(word.find("://").map_or(0, |place| place + 3));
-            let rest = rest.rsplit('@').next().unwrap_or_default();
+            let rest = match Url::parse(word) {
+                // What has an @ in its path only.
+                Ok(_) => rest,
+                Err(_) => rest.rsplit('@').next().unwrap_or_default(),
+            };
+            let rest = rest.split('?').next().unwrap_or_default();
             format!("{scheme}{rest}{end}")
         })
         .collect()
@@ -252,6 +256,8 @@ mod tests {
             ("http://secret@h/ http://h?secret", "http://h/ http://h"),
             ("ws://a:secret@b:secret@h|", "ws://h|"),
             ("user:secret@h|v1", "h|v1"),
+            ("v1|http://h/@a?secret@", "v1|http://h/@a"),
+            ("http://user:se?cret@h", "http://h"),
             ("http://user:secret@h?secret@", "http://h"),
             ("", ""),
         ] {

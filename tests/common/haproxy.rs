@@ -37,11 +37,32 @@ impl Haproxy {
         );
         let file = folder.path().join("haproxy.cfg");
         std::fs::write(&file, config).unwrap();
-        let process = Command::new("/usr/sbin/haproxy")
-            .env("PATH", search_path())
+        Self::run(&mut haproxy(), &[file], folder, address)
+    }
+
+    /// Starts a configuration that the repository ships, with these variables set; `address` is one of
+    /// those it then listens on.
+    pub fn start_shipped(name: &str, address: SocketAddr, variables: &[(&str, String)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("stats");
+        let more = folder.path().join("more.cfg");
+        let added = format!("global\n  stats socket {} level admin\n", socket.display());
+        std::fs::write(&more, added).unwrap();
+        let variables = variables.iter().map(|(name, value)| (name, value));
+        Self::run(haproxy().envs(variables), &[shipped(name), more], folder, address)
+    }
+
+    fn run(
+        command: &mut Command,
+        files: &[PathBuf],
+        folder: tempfile::TempDir,
+        address: SocketAddr,
+    ) -> Self {
+        for file in files {
+            command.arg("-f").arg(file);
+        }
+        let process = command
             .arg("-db")
-            .arg("-f")
-            .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -65,14 +86,21 @@ impl Haproxy {
         answer
     }
 
-    /// A column of `show stat` for a server.
+    /// A column of `show stat` for a server, named alone or as BACKEND/SERVER.
     pub fn stat(&self, server: &str, column: &str) -> String {
+        let (backend, server) = match server.split_once('/') {
+            Some((backend, server)) => (Some(backend), server),
+            None => (None, server),
+        };
         let table = self.command("show stat");
         let mut lines = table.trim_start_matches("# ").lines().map(columns);
         let head = lines.next().unwrap();
         let place = head.iter().position(|name| name == column).unwrap();
-        let row = lines.find(|row| row.get(1).is_some_and(|name| name == server)).unwrap();
-        row[place].clone()
+        let is_meant = |row: &Vec<String>| {
+            row.get(1).is_some_and(|name| name == server)
+                && backend.is_none_or(|backend| row[0] == backend)
+        };
+        lines.find(is_meant).unwrap()[place].clone()
     }
 
     /// Waits until a server's status begins like this (HAProxy adds the words "(agent)").
@@ -95,6 +123,18 @@ impl Haproxy {
             self.stat(server, "last_agt").contains(reason).then_some(())
         });
     }
+}
+
+/// A command for HAProxy, whose checks find the agent.
+pub fn haproxy() -> Command {
+    let mut command = Command::new("/usr/sbin/haproxy");
+    command.env("PATH", search_path());
+    command
+}
+
+/// A configuration that the repository ships.
+pub fn shipped(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("haproxy").join(name)
 }
 
 /// A search path on which the agent is found.

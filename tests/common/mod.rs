@@ -6,8 +6,11 @@ Every server listens on a free port of 127.0.0.1, and every process is ended by 
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub mod antelope;
 pub mod faults;
 pub mod haproxy;
+pub mod shipped;
+pub mod tls;
 pub mod websocket;
 
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -348,8 +351,12 @@ impl Xinetd {
 
     /// Starts the service of a shipped file with these `server_args`.
     pub fn start_file(shipped: &str, limits: &str) -> Self {
+        Self::start_at(free_address(), shipped, limits)
+    }
+
+    /// The same at an address.
+    pub fn start_at(address: SocketAddr, shipped: &str, limits: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let address = free_address();
         // nobody may not look into the folder of whoever runs the tests.
         let program = shared_copy_of_agent(folder.path());
         let user = match user_name().as_str() {

@@ -1,0 +1,109 @@
+//! A certificate authority of a test's own, and servers with a certificate of it.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+};
+
+use super::Server;
+
+/// An authority, and the certificate for `localhost` that it has signed.
+pub struct Authority {
+    folder: tempfile::TempDir,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let authority = Self { folder: tempfile::tempdir().unwrap() };
+        let path = |name| authority.path(name).display().to_string();
+        let openssl = |args: &str| {
+            let output = Command::new("openssl").args(args.split(' ')).output();
+            let output = output.expect("openssl is installed");
+            assert!(output.status.success(), "{output:?}");
+        };
+        let (ca, ca_key, key) = (path("ca"), path("ca_key"), path("key"));
+        let (request, certificate) = (path("request"), path("certificate"));
+        let extensions = path("extensions");
+        std::fs::write(&extensions, "subjectAltName=DNS:localhost\n").unwrap();
+        openssl(&format!(
+            "req -x509 -newkey rsa:2048 -nodes -subj /CN=ca -keyout {ca_key} -out {ca}"
+        ));
+        openssl(&format!("req -newkey rsa:2048 -nodes -subj /CN=x -keyout {key} -out {request}"));
+        openssl(&format!(
+            "x509 -req -in {request} -CA {ca} -CAkey {ca_key} -CAcreateserial \
+             -extfile {extensions} -out {certificate}"
+        ));
+        authority
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The file with the authority's own certificate, which who trusts it has.
+    pub fn file(&self) -> PathBuf {
+        self.path("ca")
+    }
+
+    /// The file with the server's key.
+    pub fn server_key(&self) -> PathBuf {
+        self.path("key")
+    }
+
+    /// The file with the server's certificate.
+    pub fn server_certificate(&self) -> PathBuf {
+        self.path("certificate")
+    }
+
+    /// One file with the server's key and certificate, as HAProxy wants it.
+    pub fn server_key_and_certificate(&self) -> PathBuf {
+        let both =
+            [self.server_key(), self.server_certificate()].map(|file| fs::read(file).unwrap());
+        let file = self.path("both");
+        fs::write(&file, both.concat()).unwrap();
+        file
+    }
+
+    /// A client's session with such a server over a connection.
+    pub fn client(&self, tcp: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
+        let mut trusted = RootCertStore::empty();
+        trusted.add(CertificateDer::from_pem_file(self.file()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(trusted)
+            .with_no_client_auth();
+        let name = "localhost".try_into().unwrap();
+        let session = ClientConnection::new(Arc::new(config), name).unwrap();
+        StreamOwned::new(session, tcp)
+    }
+
+    /// A server on a free port that is handed each connection in clear.
+    pub fn server(
+        &self,
+        talk: impl Fn(rustls::Stream<'_, ServerConnection, TcpStream>) + Send + Sync + 'static,
+    ) -> Server {
+        let certificate = CertificateDer::from_pem_file(self.server_certificate()).unwrap();
+        let key = PrivateKeyDer::from_pem_file(self.server_key()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let config = Arc::new(config);
+        Server::accepting(move |tcp| {
+            let mut session = ServerConnection::new(config.clone()).unwrap();
+            talk(rustls::Stream::new(&mut session, tcp));
+        })
+    }
+}
