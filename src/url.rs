@@ -103,7 +103,7 @@ impl Url {
                 port.map(|port| port.as_u16()).filter(|port| *port > 0).ok_or(UrlError::Port)?
             }
         };
-        Ok(Self { origin: Origin { scheme, host, port }, uri })
+        Ok(Self { origin: Origin { scheme, host, port }, uri: with_path(uri) })
     }
 
     /// The page that is asked where no other is named.
@@ -212,6 +212,15 @@ pub fn in_brackets(host: &str) -> Option<&str> {
     host.strip_prefix('[')?.strip_suffix(']')
 }
 
+/// The URI with the path `/` written out where it has none: the HTTP libraries ask for the text of the
+/// path and the query, which for `http://host?query` is no more than `?query`.
+fn with_path(uri: Uri) -> Uri {
+    let mut parts = uri.clone().into_parts();
+    // Displayed with a slash in front, in any case.
+    parts.path_and_query = parts.path_and_query.and_then(|text| text.to_string().parse().ok());
+    Uri::from_parts(parts).unwrap_or(uri)
+}
+
 /// The host in the one form in which hosts are compared; `None` if it is no host.
 fn normal_host(host: &str) -> Option<String> {
     match in_brackets(host) {
@@ -274,6 +283,14 @@ mod tests {
             ("http://a/api//?key=1", "http://a/api/v2/health?key=1"),
         ] {
             assert_eq!(Url::parse(url).unwrap().join("/v2/health").uri().to_string(), joined);
+        }
+    }
+
+    #[test]
+    fn a_query_without_a_path_stands_behind_a_slash() {
+        for (url, asked) in [("ws://a?b=1", "/?b=1"), ("ws://a?", "/?"), ("ws://a", "/")] {
+            let url = Url::parse(url).unwrap();
+            assert_eq!(url.uri().path_and_query().unwrap().as_str(), asked);
         }
     }
 

@@ -155,6 +155,7 @@ fn classify(error: tungstenite::Error, deadline: Deadline) -> NoAnswer {
         | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => NoAnswer::Cut,
         Error::Capacity(CapacityError::MessageTooLong { .. }) => NoAnswer::LongMessage,
         Error::Capacity(CapacityError::TooManyHeaders) => NoAnswer::LongHeader,
+        Error::Protocol(ProtocolError::WrongHttpVersion) => NoAnswer::Malformed("HTTP/1.1"),
         Error::Protocol(ProtocolError::HttparseError(_)) | Error::HttpFormat(_) => {
             NoAnswer::Malformed("HTTP")
         }
