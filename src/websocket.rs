@@ -132,8 +132,11 @@ fn verify(response: &Response, key: &str) -> Result<(), NoAnswer> {
         () if accept.is_none_or(|accept| accept != &derive_accept_key(key.as_bytes())) => {
             Err(NoAnswer::BadUpgrade("the key's Sec-WebSocket-Accept"))
         }
-        () if !is_plain("Sec-WebSocket-Extensions") || !is_plain("Sec-WebSocket-Protocol") => {
-            Err(NoAnswer::BadUpgrade("being asked for an extension or a protocol"))
+        () if !is_plain("Sec-WebSocket-Extensions") => {
+            Err(NoAnswer::BadUpgrade("being asked for an extension"))
+        }
+        () if !is_plain("Sec-WebSocket-Protocol") => {
+            Err(NoAnswer::BadUpgrade("being asked for a protocol"))
         }
         () => Ok(()),
     }
