@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use common::antelope::{HEAD, atomic_health, get_info, v2_health};
 use common::haproxy::Haproxy;
+use common::tls::Authority;
 use common::*;
 use serde_json::{Value, json};
 
@@ -421,35 +422,22 @@ fn who_asks_from_another_address_may_only_name_allowed_urls() {
 
 #[test]
 fn https_is_trusted_by_the_systems_store() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let openssl = |args: &str| {
-        let output = Command::new("openssl").args(args.split(' ')).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-    };
-    let (ca, ca_key, key) = (path("ca"), path("ca_key"), path("key"));
-    let (request, certificate, extensions) = (path("request"), path("certificate"), path("ext"));
-    std::fs::write(&extensions, "subjectAltName=DNS:localhost\n").unwrap();
-    openssl(&format!("req -x509 -newkey rsa:2048 -nodes -subj /CN=ca -keyout {ca_key} -out {ca}"));
-    openssl(&format!("req -newkey rsa:2048 -nodes -subj /CN=x -keyout {key} -out {request}"));
-    openssl(&format!(
-        "x509 -req -in {request} -CA {ca} -CAkey {ca_key} -CAcreateserial -extfile {extensions} \
-         -out {certificate}"
-    ));
+    let authority = Authority::new();
     // s_server -WWW serves files of its working folder.
+    let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("v1/chain")).unwrap();
     std::fs::write(folder.path().join("v1/chain/get_info"), get_info(0.0)).unwrap();
-    let (_server, address) =
-        tls_server("-WWW", folder.path(), Path::new(&key), Path::new(&certificate));
-    let ask = |file: &str, host: &str| {
+    let (key, certificate) = (authority.server_key(), authority.server_certificate());
+    let (_server, address) = tls_server("-WWW", folder.path(), &key, &certificate);
+    let ask = |file: &Path, host: &str| {
         let request = format!("v1|https://{host}:{}|60", address.port());
         finish(Command::new(AGENT).env("SSL_CERT_FILE", file).args(["-d", &request]))
     };
-    let trusted = ask(&ca, "localhost");
+    let trusted = ask(&authority.file(), "localhost");
     assert!(trusted.stdout.starts_with("up # head block "), "{trusted:?}");
-    let other_name = ask(&ca, "127.0.0.1");
+    let other_name = ask(&authority.file(), "127.0.0.1");
     assert!(other_name.stdout.contains("no valid certificate: it is for"), "{other_name:?}");
-    let untrusted = ask("/nonexistent", "localhost");
+    let untrusted = ask(Path::new("/nonexistent"), "localhost");
     assert!(untrusted.stdout.contains("certificate: its issuer is unknown"), "{untrusted:?}");
     assert_eq!(untrusted.exit_status, Some(1));
 }

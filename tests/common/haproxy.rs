@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 
 use super::{AGENT, Process, free_address, wait_until};
 
+/// HAProxy's program.
+pub const HAPROXY: &str = "/usr/sbin/haproxy";
+
 /// An HAProxy with one back end, `media`, behind one front end.
 pub struct Haproxy {
     pub address: SocketAddr,
@@ -23,6 +26,11 @@ impl Haproxy {
 
     /// The same with a line in `global`.
     pub fn start_with(global: &str, lines: &[String]) -> Self {
+        Self::start_by(&mut haproxy(), global, lines)
+    }
+
+    /// The same by a command that becomes HAProxy.
+    pub fn start_by(command: &mut Command, global: &str, lines: &[String]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = free_address();
         let config = format!(
@@ -37,7 +45,7 @@ impl Haproxy {
         );
         let file = folder.path().join("haproxy.cfg");
         std::fs::write(&file, config).unwrap();
-        Self::run(&mut haproxy(), &[file], folder, address)
+        Self::run(command, &[file], folder, address)
     }
 
     /// Starts a configuration that the repository ships, with these variables set; `address` is one of
@@ -127,7 +135,7 @@ impl Haproxy {
 
 /// A command for HAProxy, whose checks find the agent.
 pub fn haproxy() -> Command {
-    let mut command = Command::new("/usr/sbin/haproxy");
+    let mut command = Command::new(HAPROXY);
     command.env("PATH", search_path());
     command
 }

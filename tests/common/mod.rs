@@ -180,14 +180,26 @@ impl Server {
         address: SocketAddr,
         answer: impl Fn(&mut TcpStream) + Send + Sync + 'static,
     ) -> Self {
+        Self::answering_at(address, move |stream, _| answer(stream))
+    }
+
+    /// Starts a server on a free port; `answer` gets each connection with the request's head.
+    pub fn answering(answer: impl Fn(&mut TcpStream, &str) + Send + Sync + 'static) -> Self {
+        Self::answering_at(free_port(), answer)
+    }
+
+    fn answering_at(
+        address: SocketAddr,
+        answer: impl Fn(&mut TcpStream, &str) + Send + Sync + 'static,
+    ) -> Self {
         let requests: Arc<Mutex<Vec<String>>> = Arc::default();
         let heads = requests.clone();
         Self::serve(address, requests, move |stream| {
             let head = read_head(stream);
             if !head.is_empty() {
-                heads.lock().unwrap().push(head);
+                heads.lock().unwrap().push(head.clone());
             }
-            answer(stream);
+            answer(stream, &head);
         })
     }
 
