@@ -2,10 +2,66 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::fmt::Debug;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
 
-use common::websocket::{Node, state_history_server};
+use common::faults::{http_servers, send, send_for_ever};
+use common::haproxy::{HAPROXY, Haproxy};
+use common::tls::Authority;
+use common::websocket::*;
 use common::*;
+use rustix::net::sockopt::set_socket_linger;
+
+const HEAD: u32 = Node::healthy().head;
+
+const TIMEOUT: &str = "gave no answer within 400 ms";
+const CUT: &str = "closed the connection within the answer";
+const NO_MESSAGE: &str = "sent no valid WebSocket message";
+const LONG_MESSAGE: &str = "sent a message of more than 2 MiB";
+
+/// Checks every case, eight at a time: most of them wait.
+fn for_each<T: Debug + Sync>(cases: &[T], check: impl Fn(&T) + Sync) {
+    for some in cases.chunks(8) {
+        thread::scope(|scope| {
+            for case in some {
+                scope.spawn(|| check(case));
+            }
+        });
+    }
+}
+
+/// Checks that a request that is given 400 ms has this state in time, and why.
+#[track_caller]
+fn expect_in_time(request: &str, state: &str, why: &str) {
+    let outcome = agent(&["-d", "-t", "400", request]);
+    let case = format!("{request} {why:?} {outcome:?}");
+    assert!(outcome.stdout.starts_with(&format!("{state} # ")), "{case}");
+    assert!(outcome.stdout.contains(why), "{case}");
+    assert!(outcome.stdout.ends_with('\n') && outcome.stdout.lines().count() == 1, "{case}");
+    assert_eq!(outcome.exit_status, Some(1), "{case}");
+    assert!(outcome.took < Duration::from_millis(400) + LATEST, "{case}");
+}
+
+/// A state history that stays as it is.
+fn state_history_of(node: Node) -> Server {
+    state_history_server(Arc::new(Mutex::new(node)))
+}
+
+/// A state history that sends what `change` makes of a healthy one's session, and then is silent.
+fn changed_state_history(change: impl Fn(&mut Session) + Send + Sync + 'static) -> Server {
+    Server::answering(move |stream, head| {
+        let mut session = session(head, &Node::healthy());
+        change(&mut session);
+        play(stream, &session);
+        hold(stream);
+    })
+}
 
 #[test]
 fn a_state_history_is_up_within_half_a_second_a_block_and_down_beyond() {
@@ -15,12 +71,675 @@ fn a_state_history_is_up_within_half_a_second_a_block_and_down_beyond() {
         (-3.0, "", "up\n"),
         (6.0, "", "down\n"),
         (-7.0, "", "down\n"),
+        (3.0, "|x", "up\n"),
+        (6.0, "|-20", "down\n"),
         (6.0, "|15", "up\n"),
         (9.0, "|15", "down\n"),
+        (-9.0, "|15", "down\n"),
         (1000.0, "|3000", "up\n"),
     ] {
-        let server = state_history_server(Arc::new(Mutex::new(Node { lag_s, ..Node::healthy() })));
+        let server = state_history_of(Node { lag_s, ..Node::healthy() });
         let outcome = agent(&[&format!("ship|ws://{}{blocks}", server.address)]);
         outcome.expect(reply, i32::from(reply != "up\n"));
+    }
+}
+
+#[test]
+fn each_log_of_a_state_history_that_is_kept_has_to_end_at_the_head() {
+    let traces_short = "down # traces to block 263148620, head is 263148621\n";
+    let chain_state_long = "down # chain state to block 263148622, head is 263148621\n";
+    for (head, ends, reply) in [
+        (HEAD, [HEAD + 1, HEAD + 1], "up # head block behind "),
+        (HEAD, [HEAD + 1, 0], "up # head block behind "),
+        (HEAD, [0, HEAD + 1], "up # head block behind "),
+        (1, [2, 2], "up # head block behind "),
+        (HEAD, [0, 0], "down # keeps neither traces nor chain state\n"),
+        (HEAD, [HEAD, HEAD + 1], traces_short),
+        (HEAD, [HEAD, 0], traces_short),
+        (HEAD, [HEAD + 1, HEAD + 2], chain_state_long),
+        (HEAD, [0, HEAD + 2], chain_state_long),
+        (HEAD, [HEAD + 1, HEAD], "down # chain state to block 263148620, head is 263148621\n"),
+        (HEAD, [HEAD + 2, HEAD + 1], "down # traces to block 263148622, head is 263148621\n"),
+        (HEAD, [1, u32::MAX], "down # traces to block 0, head is 263148621; chain state to "),
+        (0, [1, 1], "fail # ws://"),
+        (0, [0, 0], "fail # ws://"),
+    ] {
+        let server = state_history_of(Node { head, ends, ..Node::healthy() });
+        let outcome = agent(&["-d", &format!("ship|ws://{}", server.address)]);
+        assert!(outcome.stdout.starts_with(reply), "{head} {ends:?} {outcome:?}");
+        assert_eq!(outcome.exit_status, Some(i32::from(!reply.starts_with("up"))));
+        assert_eq!(head == 0, outcome.stdout.ends_with(" reports no head block\n"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_state_history_is_explained_and_described() {
+    let server = state_history_of(Node { lag_s: 20.0, ..Node::healthy() });
+    let request = format!("ship|ws://{}|15", server.address);
+    let outcome = agent(&["-d", &request]);
+    let lag = outcome.stdout.strip_prefix("down # head block behind ").unwrap();
+    let lag = lag.strip_suffix("/7.5s\n").unwrap_or_else(|| panic!("{outcome:?}"));
+    assert!((20.0..25.0).contains(&lag.parse().unwrap()), "{outcome:?}");
+    let explained = agent(&["-e", &request]);
+    explained.expect("down\n", 1);
+    let asked = format!("request  ship|ws://{}/|15\n", server.address);
+    for part in [&asked, "head block behind\n", " 7.5 s ", " API ", "\nreply    down\n"] {
+        assert!(explained.stderr.contains(part), "{part} {explained:?}");
+    }
+    let corrupt = state_history_of(Node { ends: [9, HEAD + 1], ..Node::healthy() });
+    let explained = agent(&["-e", &format!("ship|ws://{}", corrupt.address)]);
+    let problem = "\nproblem  traces to block 8, head is 263148621\n";
+    assert!(explained.stderr.contains(problem), "{explained:?}");
+}
+
+#[test]
+fn a_state_history_may_be_old_and_its_bytes_may_come_one_by_one() {
+    let old = Server::answering(|stream, head| {
+        let mut session = session(head, &Node::healthy());
+        let status = Node::healthy().status();
+        session[2] = frame(BINARY, &status[..status.len() - 32]);
+        play(stream, &session);
+        hold(stream);
+    });
+    let dribbling = Server::answering(|stream, head| {
+        stream.set_nodelay(true).unwrap();
+        for (n, part) in session(head, &Node::healthy()).iter().enumerate() {
+            wait_until_due(stream, n);
+            part.chunks(1).for_each(|byte| send(stream, byte));
+        }
+        hold(stream);
+    });
+    for server in [old, dribbling] {
+        agent(&["-t", "10s", &format!("ship|ws://{}", server.address)]).expect("up\n", 0);
+    }
+}
+
+#[test]
+fn what_is_no_status_or_no_head_block_is_fail_in_time() {
+    let node = Node::healthy();
+    let variant = |n: u8, message: Vec<u8>| [&[n], &message[1..]].concat();
+    let cut = |message: Vec<u8>, length| message[..length].to_vec();
+    let other = Node { head: HEAD - 1, ..node };
+    let (status, block) = (2, 3);
+    let cases = [
+        (status, BINARY, node.block(), "sent something else than a status"),
+        (status, BINARY, variant(3, node.status()), "sent something else than a status"),
+        (status, BINARY, vec![], "ends early"),
+        (status, BINARY, vec![0], "ends early"),
+        (status, BINARY, cut(node.status(), 36), "ends early"),
+        (status, BINARY, cut(node.status(), 88), "ends early"),
+        (status, BINARY, vec![0xff; 99], "sent a number without end"),
+        (status, BINARY, vec![0; 121], "reports no head block"),
+        (status, TEXT, b"{}".to_vec(), TIMEOUT),
+        (block, BINARY, node.status(), "sent something else than a block"),
+        (block, BINARY, variant(2, node.block()), "sent something else than a block"),
+        (block, BINARY, other.block(), "sent no block 263148621, its head"),
+        (block, BINARY, node.no_block(), "sent no block 263148621, its head"),
+        (block, BINARY, vec![], "ends early"),
+        (block, BINARY, cut(node.block(), 100), "ends early"),
+        (block, BINARY, cut(node.block(), 150), "ends early"),
+        (block, BINARY, cut(node.block(), 2000), "ends early"),
+        (block, TEXT, b"{}".to_vec(), TIMEOUT),
+    ];
+    for_each(&cases, |(part, first, message, why)| {
+        let (part, message) = (*part, frame(*first, message));
+        let server = changed_state_history(move |session| session[part] = message.clone());
+        expect_in_time(&format!("ship|ws://{}", server.address), "fail", why);
+    });
+}
+
+/// Sends the beginning of a frame that is said to be this long.
+fn declared(stream: &mut TcpStream, length: u64) {
+    send(stream, [&[BINARY, 127][..], &length.to_be_bytes(), &[0; 64]].concat());
+}
+
+#[test]
+fn frames_that_are_too_long_endless_or_against_the_protocol_are_fail_in_time() {
+    let faults: [(fn(&mut TcpStream), _); 19] = [
+        (|stream| declared(stream, 3 << 20), LONG_MESSAGE),
+        (|stream| declared(stream, 1 << 63), LONG_MESSAGE),
+        (|stream| declared(stream, u64::MAX), LONG_MESSAGE),
+        (|stream| declared(stream, 1 << 20), TIMEOUT),
+        (
+            |stream| {
+                send(stream, frame(0x02, b""));
+                send_for_ever(stream, frame(0x00, &[0; 1 << 16]));
+            },
+            LONG_MESSAGE,
+        ),
+        (|stream| send(stream, [&[BINARY, 0x81][..], &[0; 5]].concat()), NO_MESSAGE),
+        (|stream| send(stream, frame(0xc2, b"compressed")), NO_MESSAGE),
+        (|stream| send(stream, frame(0xa2, b"reserved bit")), NO_MESSAGE),
+        (|stream| send(stream, frame(0x92, b"reserved bit")), NO_MESSAGE),
+        (|stream| send(stream, frame(0x83, b"reserved opcode")), NO_MESSAGE),
+        (|stream| send(stream, frame(0x8b, b"reserved opcode")), NO_MESSAGE),
+        (|stream| send(stream, frame(PING, &[0; 126])), NO_MESSAGE),
+        (|stream| send(stream, frame(0x09, b"ping in fragments")), NO_MESSAGE),
+        (|stream| send(stream, frame(0x80, b"end of nothing")), NO_MESSAGE),
+        (|stream| send(stream, [frame(0x02, b""), frame(BINARY, b"")].concat()), NO_MESSAGE),
+        (|stream| send(stream, frame(TEXT, b"no UTF-8: \xff")), NO_MESSAGE),
+        (|stream| send_for_ever(stream, frame(PING, b"are you there?")), TIMEOUT),
+        (|stream| send_for_ever(stream, frame(TEXT, b"{}")), TIMEOUT),
+        (
+            |stream| {
+                send(stream, frame(0x02, b""));
+                send_for_ever(stream, frame(0x00, b""));
+            },
+            TIMEOUT,
+        ),
+    ];
+    // In the place of the ABI, the status and the block.
+    let cases: Vec<_> = (1..4).flat_map(|part| faults.map(|fault| (part, fault))).collect();
+    for_each(&cases, |&(part, (fault, why))| {
+        let server = Server::answering(move |stream, head| {
+            play_until(stream, &session(head, &Node::healthy()), part);
+            fault(stream);
+            hold(stream);
+        });
+        expect_in_time(&format!("ship|ws://{}", server.address), "fail", why);
+    });
+}
+
+/// How a server ends a session; it gets the rest of what it has to send.
+type Ending = fn(&mut TcpStream, &[u8]);
+
+/// Every way to end a session, and what the agent has to say of it between frames and elsewhere.
+const ENDINGS: [(Ending, &str, &str); 5] = [
+    // Within an answer or a frame this is no close frame but more of what it is in.
+    (|stream, _| send(stream, frame(CLOSE, &1001_u16.to_be_bytes())), CUT, ""),
+    (|_, _| {}, CUT, CUT),
+    (|stream, _| set_socket_linger(stream, Some(Duration::ZERO)).unwrap(), CUT, CUT),
+    (|stream, _| hold(stream), TIMEOUT, TIMEOUT),
+    (drip, TIMEOUT, TIMEOUT),
+];
+
+/// Sends the rest too slowly.
+fn drip(stream: &mut TcpStream, rest: &[u8]) {
+    for byte in rest {
+        thread::sleep(Duration::from_millis(20));
+        send(stream, [*byte]);
+    }
+}
+
+/// A state history whose session ends before the middle of a part, or before its beginning.
+fn ending_state_history(part: usize, is_within: bool, ending: Ending) -> Server {
+    Server::answering(move |stream, head| {
+        let session = session(head, &Node::healthy());
+        play_until(stream, &session, part);
+        let half = session[part].len() / 2;
+        let (begun, rest) = session[part].split_at(if is_within { half } else { 0 });
+        send(stream, begun);
+        ending(stream, rest);
+    })
+}
+
+#[test]
+fn a_session_that_ends_at_any_stage_is_fail_in_time() {
+    let stages = (0..4).flat_map(|part| [(part, false), (part, true)]);
+    let cases: Vec<_> = stages.flat_map(|stage| ENDINGS.map(|ending| (stage, ending))).collect();
+    for_each(&cases, |&((part, is_within), (ending, between, elsewhere))| {
+        let server = ending_state_history(part, is_within, ending);
+        let why = if part > 0 && !is_within { between } else { elsewhere };
+        expect_in_time(&format!("ship|ws://{}", server.address), "fail", why);
+    });
+}
+
+#[test]
+fn a_log_that_is_broken_is_down_whatever_comes_behind_the_status() {
+    for_each(&ENDINGS, |&(ending, ..)| {
+        let server = Server::answering(move |stream, head| {
+            let broken = Node { ends: [HEAD, HEAD + 1], ..Node::healthy() };
+            let session = session(head, &broken);
+            play(stream, &session[..3]);
+            ending(stream, &session[3]);
+        });
+        expect_in_time(&format!("ship|ws://{}", server.address), "down", "traces to block ");
+    });
+}
+
+/// A WebSocket that accepts an upgrade with some of the answer's text replaced, and is silent then.
+fn accepting_with(from: &'static str, to: &'static str) -> Server {
+    Server::answering(move |stream, head| {
+        let answer = acceptance(head);
+        let changed = answer.replace(from, to);
+        assert_ne!(answer, changed);
+        send(stream, changed);
+        hold(stream);
+    })
+}
+
+#[test]
+fn an_upgrade_is_accepted_in_every_form_that_the_standard_allows() {
+    for (from, to) in [
+        ("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
+        ("Connection: Upgrade", "connection: Keep-Alive\r\nCONNECTION:UPGRADE"),
+        ("Upgrade: websocket", "upgrade: WebSocket"),
+        ("Sec-WebSocket-Accept: ", "sec-websocket-accept:\t"),
+        ("Switching Protocols", "Web Socket Protocol Handshake"),
+        ("\r\n\r\n", "\r\nServer: any\r\nSec-WebSocket-Extensions:\r\n\r\n"),
+        // The server speaks at once.
+        ("\r\n\r\n", "\r\n\r\n\u{1}\u{0}"),
+    ] {
+        let server = accepting_with(from, to);
+        agent(&["-d", &format!("ws|ws://{}", server.address)]).expect("up\n", 0);
+    }
+    let dribbling = Server::answering(|stream, head| {
+        stream.set_nodelay(true).unwrap();
+        acceptance(head).as_bytes().chunks(1).for_each(|byte| send(stream, byte));
+        hold(stream);
+    });
+    agent(&["-t", "10s", &format!("ws|ws://{}", dribbling.address)]).expect("up\n", 0);
+}
+
+#[test]
+fn an_upgrade_that_is_refused_or_not_confirmed_is_fail_in_time() {
+    let line = "HTTP/1.1 101 Switching Protocols";
+    let cases = [
+        (line, "HTTP/1.1 200 OK", "answered HTTP 200, no WebSocket upgrade"),
+        (line, "HTTP/1.1 302 Found\r\nLocation: /", "answered HTTP 302, no WebSocket upgrade"),
+        (line, "HTTP/1.1 400 Bad Request", "answered HTTP 400, no WebSocket upgrade"),
+        (line, "HTTP/1.1 404 Not Found", "answered HTTP 404, no WebSocket upgrade"),
+        (line, "HTTP/1.1 426 Upgrade Required", "answered HTTP 426, no WebSocket upgrade"),
+        (line, "HTTP/1.1 500 Error", "answered HTTP 500, no WebSocket upgrade"),
+        (line, "HTTP/1.1 503 Busy", "answered HTTP 503, no WebSocket upgrade"),
+        (line, "HTTP/1.0 503 Busy", "sent no valid HTTP/1.1"),
+        (line, "HTTP/2 101", "sent no valid HTTP"),
+        (line, "220 mail.example.com ESMTP", "sent no valid HTTP"),
+        ("Upgrade: websocket\r\n", "", "without Upgrade: websocket"),
+        ("Upgrade: websocket", "Upgrade: h2c", "without Upgrade: websocket"),
+        ("Connection: Upgrade\r\n", "", "without Connection: Upgrade"),
+        ("Connection: Upgrade", "Connection: close", "without Connection: Upgrade"),
+        ("Sec-WebSocket-Accept", "Sec-WebSocket-Key", "without the key's Sec-WebSocket-Accept"),
+        ("Accept: ", "Accept: AAAA", "without the key's Sec-WebSocket-Accept"),
+        ("=\r\n", "\r\n", "without the key's Sec-WebSocket-Accept"),
+        (
+            "\r\n\r\n",
+            "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+            "without being asked for an extension",
+        ),
+        (
+            "\r\n\r\n",
+            "\r\nSec-WebSocket-Protocol: soap\r\n\r\n",
+            "without being asked for a protocol",
+        ),
+    ];
+    for_each(&cases, |(from, to, why)| {
+        let server = accepting_with(from, to);
+        for name in ["ws", "ship"] {
+            expect_in_time(&format!("{name}|ws://{}", server.address), "fail", why);
+        }
+    });
+}
+
+#[test]
+fn an_answer_to_the_upgrade_that_does_not_end_is_fail_in_time() {
+    let faults: [(fn(&mut TcpStream), _); 7] = [
+        (
+            |stream| {
+                send(stream, "HTTP/1.1 101 Switching Protocols\r\n");
+                send_for_ever(stream, "X-Long: yes\r\n");
+            },
+            "sent too long a header",
+        ),
+        (
+            |stream| send(stream, format!("HTTP/1.1 101 Hi\r\nX: {}\r\n\r\n", "x".repeat(200_000))),
+            "sent too long a header",
+        ),
+        (|stream| send_for_ever(stream, "HTTP/1.1 101 Hi"), "sent too long a header"),
+        (|stream| send_for_ever(stream, [0]), "sent no valid HTTP"),
+        (|stream| send_for_ever(stream, "\r\n"), "sent too long a header"),
+        (|stream| send(stream, frame(TEXT, b"no upgrade")), "sent no valid HTTP"),
+        (|stream| drip(stream, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: "), TIMEOUT),
+    ];
+    for_each(&faults, |&(fault, why)| {
+        let server = Server::start(move |stream| {
+            fault(stream);
+            hold(stream);
+        });
+        for name in ["ws", "ship"] {
+            expect_in_time(&format!("{name}|ws://{}", server.address), "fail", why);
+        }
+    });
+    for_each(&ENDINGS, |&(ending, _, why)| {
+        for is_within in [false, true] {
+            let server = ending_state_history(0, is_within, ending);
+            expect_in_time(&format!("ws|ws://{}", server.address), "fail", why);
+        }
+    });
+}
+
+#[test]
+fn a_server_that_is_at_fault_over_http_is_fail_in_time() {
+    let refusing = free_address();
+    let request = format!("ws|ws://{refusing}/");
+    agent(&["-d", &request]).expect(&format!("fail # ws://{refusing} refused the connection\n"), 1);
+    for (server, why) in http_servers() {
+        let requests = ["stream|http", "ws|ws", "ship|ws"]
+            .map(|start| format!("{start}://{}", server.address));
+        for_each(&requests, |request| {
+            let why = if request.starts_with("stream") { why } else { "" };
+            expect_in_time(request, "fail", why);
+        });
+    }
+}
+
+/// An upgrade's request line and its header lines, with the key's line apart.
+fn parts_of(head: &str) -> (String, Vec<&str>, &str) {
+    let mut lines = head.trim_end().split("\r\n");
+    let request_line = lines.next().unwrap().to_owned();
+    let is_key = |line: &&str| line.starts_with("Sec-WebSocket-Key: ");
+    let (keys, mut others): (Vec<_>, Vec<_>) = lines.partition(is_key);
+    others.sort_unstable();
+    let [key] = keys[..] else { panic!("{head}") };
+    (request_line, others, key.split_once(": ").unwrap().1)
+}
+
+#[test]
+fn the_upgrade_is_asked_for_as_the_standard_says() {
+    let (frames, sent) = mpsc::channel();
+    let server = Server::answering(move |stream, head| {
+        send(stream, acceptance(head));
+        let frame = read_frame(stream);
+        let is_end = read_frame(stream).is_none();
+        frames.send((frame, is_end)).unwrap();
+    });
+    let own_host = format!("Host: {}", server.address);
+    for (path, host, asked, expected_host) in [
+        ("", "", "/", own_host.as_str()),
+        ("/", "", "/", &own_host),
+        ("/a/b?c=d&e=/?f", "", "/a/b?c=d&e=/?f", &own_host),
+        ("?c=d", "", "/?c=d", &own_host),
+        ("/a#fragment", "", "/a", &own_host),
+        ("/a", "|Media.Example.com", "/a", "Host: Media.Example.com"),
+        ("/a", "|[::1]:8080", "/a", "Host: [::1]:8080"),
+    ] {
+        let request = format!("ws|ws://{}{path}{host}", server.address);
+        agent(&["-w", "50", &request]).expect("up\n", 0);
+        let (frame, is_end) = sent.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(frame, Some((CLOSE, vec![])), "{request}");
+        assert!(is_end, "nothing comes behind the close frame");
+        let head = server.requests().pop().unwrap();
+        let (request_line, others, _) = parts_of(&head);
+        assert_eq!(request_line, format!("GET {asked} HTTP/1.1"));
+        let [connection, upgrade, version] =
+            ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"];
+        assert_eq!(others, [connection, expected_host, version, upgrade]);
+    }
+    let requests = server.requests();
+    let mut keys: Vec<_> = requests.iter().map(|head| parts_of(head).2).collect();
+    for key in &keys {
+        // 16 bytes in base64.
+        let (digits, padding) = key.split_at(22);
+        let is_digit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/');
+        assert!(padding == "==" && digits.chars().all(is_digit), "{key}");
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), requests.len(), "every run has a key of its own");
+}
+
+#[test]
+fn a_state_history_that_has_answered_gets_a_close_frame() {
+    let (frames, sent) = mpsc::channel();
+    let server = Server::answering(move |stream, head| {
+        play(stream, &session(head, &Node::healthy()));
+        frames.send(read_frame(stream)).unwrap();
+    });
+    agent(&[&format!("ship|ws://{}", server.address)]).expect("up\n", 0);
+    assert_eq!(sent.recv_timeout(PATIENCE).unwrap(), Some((CLOSE, vec![])));
+}
+
+#[test]
+fn wss_is_trusted_by_the_systems_store() {
+    let authority = Authority::new();
+    let server = authority.server(|stream| state_history(stream, &Node::healthy()));
+    let by_http = Server::accepting(|stream| {
+        send(stream, response("400 Bad Request", b""));
+        hold(stream);
+    });
+    let silent = Server::accepting(hold);
+    let trusting = authority.file();
+    let (trusting, strange) = (trusting.as_path(), Path::new("/nonexistent"));
+    let ask = |store: &Path, scheme: &str, host: &str, address: SocketAddr, why: &str| {
+        for name in ["ship", "ws"] {
+            let request = format!("{name}|{scheme}://{host}:{}/", address.port());
+            let mut command = Command::new(AGENT);
+            command.env("SSL_CERT_FILE", store).args(["-d", "-t", "400", &request]);
+            let outcome = finish(&mut command);
+            let case = format!("{request} {outcome:?}");
+            assert!(outcome.stdout.contains(why), "{why} {case}");
+            assert_eq!(outcome.stdout.starts_with("up"), why == "up", "{case}");
+            assert_eq!(outcome.stdout.starts_with("fail # wss"), scheme != "ws" && why != "up");
+            assert!(outcome.took < Duration::from_millis(400) + LATEST, "{case}");
+        }
+    };
+    ask(trusting, "wss", "localhost", server.address, "up");
+    ask(trusting, "wss", "127.0.0.1", server.address, "no valid certificate: it is for another");
+    ask(strange, "wss", "localhost", server.address, "no valid certificate: its issuer is unknown");
+    ask(trusting, "wss", "localhost", by_http.address, "speaks no TLS");
+    ask(trusting, "wss", "localhost", silent.address, TIMEOUT);
+    ask(trusting, "ws", "localhost", server.address, "sent no valid HTTP");
+}
+
+const UNKNOWN_TRANSPORT: &str = r#"{"code":0,"message":"Transport unknown"}"#;
+
+#[test]
+fn streaming_is_up_where_the_engine_answers_and_fail_elsewhere() {
+    let no_engine = "sent no answer of a Socket.IO engine";
+    for (status, body, why) in [
+        ("400 Bad Request", UNKNOWN_TRANSPORT, None),
+        ("200 OK", UNKNOWN_TRANSPORT, None),
+        ("200 OK", "{ \"message\": \"Transport unknown\", \"code\": 0 }\n", None),
+        ("200 OK", r#"0{"sid":"lv_VI97HAXpY6yYWAAAC","upgrades":["websocket"]}"#, None),
+        ("200 OK", r#"97:0{"sid":"lv_VI97HAXpY6yYWAAAC","upgrades":[]}2:40"#, None),
+        ("200 OK", "\u{0}\u{9}\u{7}0{\"sid\":\"lv_VI97HAXpY6yYWAAAC\"}", None),
+        ("200 OK", "<html>It works!</html>", Some(no_engine)),
+        ("200 OK", "", Some(no_engine)),
+        ("200 OK", "{}", Some(no_engine)),
+        ("200 OK", "0", Some(no_engine)),
+        ("200 OK", "0{", Some(no_engine)),
+        ("200 OK", r#"{"sid":"lv_VI97HAXpY6yYWAAAC"}"#, Some(no_engine)),
+        ("200 OK", r#"4{"sid":"lv_VI97HAXpY6yYWAAAC"}"#, Some(no_engine)),
+        ("200 OK", r#"0{"upgrades":["websocket"]}"#, Some(no_engine)),
+        ("200 OK", r#"0{"sid":5}"#, Some(no_engine)),
+        ("200 OK", r#"{"code":1,"message":"Session ID unknown"}"#, Some(no_engine)),
+        ("200 OK", r#"{"code":1,"message":"Transport unknown"}"#, Some(no_engine)),
+        ("200 OK", r#"{"code":0,"message":"Session ID unknown"}"#, Some(no_engine)),
+        ("400 Bad Request", r#"{"code":3,"message":"Bad request"}"#, Some("answered HTTP 400")),
+        ("400 Bad Request", "<html>Bad Request</html>", Some("answered HTTP 400")),
+        ("400 Bad Request", r#"0{"sid":"lv_VI97HAXpY6yYWAAAC"}"#, Some("answered HTTP 400")),
+        ("404 Not Found", UNKNOWN_TRANSPORT, Some("answered HTTP 404")),
+        ("500 Error", UNKNOWN_TRANSPORT, Some("answered HTTP 500")),
+        ("302 Found", UNKNOWN_TRANSPORT, Some("answered HTTP 302; redirects are not followed")),
+    ] {
+        let answer = response(status, body.as_bytes());
+        let server = Server::start(move |stream| send(stream, &answer));
+        let url = format!("http://{}", server.address);
+        let outcome = agent(&["-d", "-w", "50", &format!("stream|{url}")]);
+        match why {
+            None => outcome.expect("up\n", 0),
+            Some(why) => outcome.expect(&format!("fail # {url} {why}\n"), 1),
+        }
+    }
+}
+
+#[test]
+fn streaming_is_asked_at_its_path_with_one_slash() {
+    let server =
+        Server::start(|stream| send(stream, response("200 OK", UNKNOWN_TRANSPORT.as_bytes())));
+    for (path, asked) in
+        [("", "/stream/"), ("/", "/stream/"), ("/a/", "/a/stream/"), ("?b", "/stream/?b")]
+    {
+        agent(&[&format!("stream|http://{}{path}", server.address)]).expect("up\n", 0);
+        let head = server.requests().pop().unwrap();
+        assert!(head.starts_with(&format!("GET {asked} HTTP/1.1\r\n")), "{head}");
+        assert!(head.to_lowercase().contains(&format!("\r\nhost: {}\r\n", server.address)));
+    }
+}
+
+#[test]
+fn a_request_to_a_websocket_that_is_not_understood_is_fail() {
+    for (request, word) in [
+        ("ship|http://127.0.0.1:1/", "'http://127.0.0.1:1/' has another scheme than ws or wss"),
+        ("ship|https://127.0.0.1:1/", "than ws or wss"),
+        ("ship|127.0.0.1:1", "'127.0.0.1:1' is no URL"),
+        ("ship|", "'' is no URL"),
+        ("ship|ws://127.0.0.1:1/|10|host", "has more than ship|URL|BLOCKS"),
+        ("ws://127.0.0.1:1/|ship", "'ws://127.0.0.1:1/' is none of "),
+        ("stream|ws://127.0.0.1:1/", "'ws://127.0.0.1:1/' has another scheme than http or https"),
+        ("stream|http://127.0.0.1:1/|10", "has more than stream|URL"),
+        ("http://127.0.0.1:1/|stream", "'http://127.0.0.1:1/' is none of "),
+        ("ws|http://127.0.0.1:1/", "'http://127.0.0.1:1/' has another scheme than ws or wss"),
+        ("ws|ftp://127.0.0.1:1/", "has another scheme than http, https, ws or wss"),
+        ("ws|ws://127.0.0.1:1/|a b", "'a b' is no host"),
+        ("ws|ws://127.0.0.1:1/|a|b", "has more than ws|URL|HOST"),
+        ("ws|ws://127.0.0.1:0/", "has no port from 1 to 65535"),
+    ] {
+        let outcome = agent(&["-d", request]);
+        assert!(outcome.stdout.starts_with("fail # "), "{outcome:?}");
+        assert!(outcome.stdout.contains(word), "{word} {outcome:?}");
+        assert_eq!(outcome.exit_status, Some(2), "{outcome:?}");
+    }
+    let [problem, url] = ["holds user information", "secret:secret@127.0.0.1:1/?secret"];
+    for (request, problem) in [
+        (format!("ship|ws://{url}"), problem),
+        (format!("stream|http://{url}"), problem),
+        (format!("ws|wss://{url}"), problem),
+        (format!("ws://{url}|ship"), "is none of"),
+        (format!("ws://{url}"), "is none of"),
+        ("ws|ws://127.0.0.1:1/?secret|a|b".to_owned(), "has more than ws|URL|HOST"),
+    ] {
+        for outcome in [
+            agent(&["-d", "-e", &request]),
+            Connection::open_after(&["-d"], request.as_bytes()).finish(),
+        ] {
+            assert!(outcome.stdout.starts_with("fail # '"), "{outcome:?}");
+            assert!(outcome.stdout.contains(problem), "{problem} {outcome:?}");
+            assert_eq!(outcome.exit_status, Some(2), "{outcome:?}");
+            assert!(!format!("{outcome:?}").contains("secret"), "{outcome:?}");
+        }
+    }
+}
+
+/// A healthy server for each request, with the request.
+fn healthy_services() -> [(Server, String); 3] {
+    [("ship", "ws"), ("ws", "ws"), ("stream", "http")].map(|(name, scheme)| {
+        let server = match name {
+            "stream" => Server::start(|stream| {
+                send(stream, response("400 Bad Request", UNKNOWN_TRANSPORT.as_bytes()));
+            }),
+            _ => changed_state_history(|_| {}),
+        };
+        let request = format!("{name}|{scheme}://{}", server.address);
+        (server, request)
+    })
+}
+
+#[test]
+fn strangers_may_only_name_allowed_servers() {
+    for (server, request) in healthy_services() {
+        let ask = |args: &[&str]| ask_over_unix_socket(args, format!("{request}\n").as_bytes());
+        let (address, port) = (server.address, server.address.port());
+        let origin = request.split_once('|').unwrap().1;
+        let not_allowed = "fail # url not allowed\n";
+        assert_eq!(ask(&["-d"]), not_allowed);
+        for other in [
+            format!("wss://{address}"),
+            format!("https://{address}"),
+            if origin.starts_with("ws") { "http" } else { "ws" }.to_owned()
+                + &format!("://{address}"),
+            origin.replace(&port.to_string(), &(port ^ 1).to_string()),
+        ] {
+            assert_eq!(ask(&["-d", "-a", &other]), not_allowed, "{other}");
+        }
+        assert!(server.requests().is_empty(), "nothing is opened");
+        assert_eq!(ask(&["-w", "50", "-a", "ws://other", "-a", origin]), "up\n");
+        // A peer on a loopback address may name any, and the command line too.
+        let required = ["-w", "50", "--agent-send", "required"];
+        Connection::open_after(&required, request.as_bytes()).finish().expect("up\n", 0);
+        assert_eq!(ask_over_unix_socket(&[&request], b"\n"), "up\n");
+    }
+}
+
+#[test]
+fn a_line_replaces_a_websocket_request_that_hangs() {
+    let [(_server, healthy), _, (_streaming, streaming)] = healthy_services();
+    let lines = [healthy.as_str(), &streaming, "debug|up"];
+    let cases: Vec<_> = (0..4).flat_map(|part| lines.map(|line| (part, line))).collect();
+    for_each(&cases, |&(part, line)| {
+        let hangs = Arc::new(AtomicBool::new(false));
+        let now_hangs = hangs.clone();
+        let hanging = Server::answering(move |stream, head| {
+            play_until(stream, &session(head, &Node::healthy()), part);
+            now_hangs.store(true, Ordering::SeqCst);
+            hold(stream);
+        });
+        let request = format!("ship|ws://{}", hanging.address);
+        let mut connection = Connection::open(&["-t", "10s", &request]);
+        wait_until("the server hangs", || hangs.load(Ordering::SeqCst).then_some(()));
+        connection.send(format!("{line}\n").as_bytes());
+        let outcome = connection.finish();
+        outcome.expect("up\n", 0);
+        assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
+    });
+}
+
+const WRAPPER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/haproxy/external-check/ship");
+
+/// A command that runs a program where the agent is installed in /usr/local/bin: nobody else sees it
+/// there.
+fn with_agent_installed(folder: &Path, program: &str) -> Command {
+    shared_copy_of_agent(folder);
+    let script = "mount --bind \"$1\" /usr/local/bin || exit; shift; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]).arg(folder).arg(program);
+    command
+}
+
+#[test]
+fn haproxys_external_check_follows_a_state_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = |server: &Server, path: &str| {
+        vec![
+            "option external-check".to_owned(),
+            format!("external-check command {WRAPPER}"),
+            path.to_owned(),
+            format!("server s1 {} check inter 200ms fall 1 rise 1", server.address),
+        ]
+    };
+    for has_path in [true, false] {
+        let healthy = Node { lag_s: -4.0, ..Node::healthy() };
+        let node = Arc::new(Mutex::new(Node { lag_s: 600.0, ..healthy }));
+        let server = state_history_server(node.clone());
+        let global = "external-check\n  insecure-fork-wanted";
+        let haproxy = if has_path {
+            Haproxy::start_with(global, &lines(&server, "external-check path \"${PATH}\""))
+        } else {
+            let mut command = with_agent_installed(folder.path(), HAPROXY);
+            Haproxy::start_by(&mut command, global, &lines(&server, ""))
+        };
+        haproxy.wait_for("s1", "DOWN");
+        *node.lock().unwrap() = healthy;
+        haproxy.wait_for("s1", "UP");
+        *node.lock().unwrap() = Node { ends: [HEAD, HEAD + 1], ..healthy };
+        haproxy.wait_for("s1", "DOWN");
+    }
+}
+
+#[test]
+fn the_external_check_finds_an_installed_agent_without_a_search_path() {
+    let folder = tempfile::tempdir().unwrap();
+    for (lag_s, status) in [(0.0, 0), (600.0, 1)] {
+        let server = state_history_of(Node { lag_s, ..Node::healthy() });
+        let [host, port] = [server.address.ip().to_string(), server.address.port().to_string()];
+        for path in [&[][..], &["PATH="]] {
+            let mut command = with_agent_installed(folder.path(), "/usr/bin/env");
+            command.arg("-i").args(path);
+            command.arg(format!("HAPROXY_SERVER_ADDR={host}"));
+            command.arg(format!("HAPROXY_SERVER_PORT={port}"));
+            // HAProxy's own four words.
+            command.arg(WRAPPER).args(["NOT_USED", "NOT_USED", &host, &port]);
+            finish(&mut command).expect("", status);
+        }
     }
 }

@@ -28,12 +28,12 @@ pub fn http_servers() -> Vec<(Server, &'static str)> {
 }
 
 /// Sends what the other end takes of this.
-fn send(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
+pub fn send(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
     let _ = stream.write_all(bytes.as_ref());
 }
 
 /// Sends this until the other end has enough.
-fn send_for_ever(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
+pub fn send_for_ever(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
     while stream.write_all(bytes.as_ref()).is_ok() {}
 }
 

@@ -1,14 +1,17 @@
 //! WebSocket servers, and a state history that speaks its real wire format.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{Message, WebSocket, accept};
 
 use super::Server;
+use super::faults::send;
 
 /// Sends every message back as it came, to the end of the session.
 pub fn echo(stream: &mut TcpStream) {
@@ -32,7 +35,7 @@ pub struct Node {
 
 impl Node {
     /// A node in sync with both logs.
-    pub fn healthy() -> Self {
+    pub const fn healthy() -> Self {
         Self { head: 263_148_621, ends: [263_148_622; 2], lag_s: 0.0 }
     }
 
@@ -54,16 +57,29 @@ impl Node {
 
     /// `get_blocks_result_v0` with the head block.
     pub fn block(&self) -> Vec<u8> {
+        let length_2000 = vec![1, 0xd0, 0x0f];
+        self.blocks_result(&[length_2000, self.signed_block()].concat())
+    }
+
+    /// `get_blocks_result_v0` without a block.
+    pub fn no_block(&self) -> Vec<u8> {
+        self.blocks_result(&[0])
+    }
+
+    /// A block's timestamp, and the rest, which nobody reads: 2000 bytes.
+    fn signed_block(&self) -> Vec<u8> {
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         let slot = ((now_s - self.lag_s - 946_684_800.0) * 2.0).floor() as u32;
-        // A block's timestamp, and the rest, which nobody reads.
-        let block = [&slot.to_le_bytes()[..], &[0x5a; 1996]].concat();
+        [&slot.to_le_bytes()[..], &[0x5a; 1996]].concat()
+    }
+
+    fn blocks_result(&self, block: &[u8]) -> Vec<u8> {
         let this_block = [vec![1], Self::position(self.head)].concat();
         let prev_block = [vec![1], Self::position(self.head.saturating_sub(1))].concat();
-        let length_2000 = vec![1, 0xd0, 0x0f];
         let traces_and_deltas = vec![0, 0];
-        let positions = [Self::position(self.head), Self::position(self.head - 1)].concat();
-        [vec![1], positions, this_block, prev_block, length_2000, block, traces_and_deltas].concat()
+        let positions =
+            [Self::position(self.head), Self::position(self.head.saturating_sub(1))].concat();
+        [vec![1], positions, this_block, prev_block, block.to_vec(), traces_and_deltas].concat()
     }
 }
 
@@ -73,8 +89,8 @@ pub fn abi() -> String {
 }
 
 /// Sends a message in fragments with a ping before each but the first, as large ones come from nodeos.
-pub fn send_in_fragments(
-    socket: &mut WebSocket<&mut TcpStream>,
+pub fn send_in_fragments<S: Read + Write>(
+    socket: &mut WebSocket<S>,
     kind: Data,
     message: &[u8],
     size: usize,
@@ -92,7 +108,7 @@ pub fn send_in_fragments(
 }
 
 /// Answers the requests of one session as a state history does.
-pub fn state_history(stream: &mut TcpStream, node: &Node) {
+pub fn state_history<S: Read + Write>(stream: S, node: &Node) {
     let Ok(mut socket) = accept(stream) else { return };
     let _ = send_in_fragments(&mut socket, Data::Text, abi().as_bytes(), 8192);
     while let Ok(message) = socket.read() {
@@ -115,7 +131,86 @@ pub fn state_history(stream: &mut TcpStream, node: &Node) {
 /// A state history on a free port, which can be changed.
 pub fn state_history_server(node: Arc<Mutex<Node>>) -> Server {
     Server::accepting(move |stream| {
+        // As nodeos does; fragments would wait for each other's acknowledgement.
+        let _ = stream.set_nodelay(true);
         let node = *node.lock().unwrap();
         state_history(stream, &node);
     })
+}
+
+/// First bytes of frames that are whole messages; RFC 6455, 5.2.
+pub const TEXT: u8 = 0x81;
+pub const BINARY: u8 = 0x82;
+pub const CLOSE: u8 = 0x88;
+pub const PING: u8 = 0x89;
+
+/// A frame as a server sends it, behind its first byte: whether it is the last, and its opcode.
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let length = payload.len();
+    let length = match length {
+        0..126 => vec![length as u8],
+        126..0x1_0000 => [&[126][..], &(length as u16).to_be_bytes()].concat(),
+        _ => [&[127][..], &(length as u64).to_be_bytes()].concat(),
+    };
+    [&[first][..], &length, payload].concat()
+}
+
+/// Reads a short frame as a client sends it, masked: its first byte and what it holds.
+pub fn read_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+    let mut head = [0; 6];
+    stream.read_exact(&mut head).ok()?;
+    let [first, length, mask @ ..] = head;
+    assert!((0x80..0x80 + 126).contains(&length), "masked and short: {head:?}");
+    let mut payload = vec![0; usize::from(length - 0x80)];
+    stream.read_exact(&mut payload).ok()?;
+    for (byte, mask) in payload.iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= mask;
+    }
+    Some((first, payload))
+}
+
+/// The answer that accepts the upgrade that the head of a request asks for.
+pub fn acceptance(head: &str) -> String {
+    let mut lines = head.lines();
+    let key = lines.find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default();
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
+        derive_accept_key(key.as_bytes())
+    )
+}
+
+/// What a state history sends in a session, in the bytes on the wire and in the order in which it is
+/// due: the answer to the upgrade, the ABI, the status and the block.
+pub type Session = Vec<Vec<u8>>;
+
+/// The session of a node with a request that has this head.
+pub fn session(head: &str, node: &Node) -> Session {
+    vec![
+        acceptance(head).into_bytes(),
+        frame(TEXT, abi().as_bytes()),
+        frame(BINARY, &node.status()),
+        frame(BINARY, &node.block()),
+    ]
+}
+
+/// Waits until a part of a session is due: the status and the block are when they are asked for.
+pub fn wait_until_due(stream: &mut TcpStream, part: usize) {
+    if part >= 2 {
+        read_frame(stream);
+    }
+}
+
+/// Sends a session or its beginning, each part when it is due.
+pub fn play(stream: &mut TcpStream, session: &[Vec<u8>]) {
+    for (n, part) in session.iter().enumerate() {
+        wait_until_due(stream, n);
+        send(stream, part);
+    }
+}
+
+/// Sends what comes before a part of a session, and waits until that part is due.
+pub fn play_until(stream: &mut TcpStream, session: &[Vec<u8>], part: usize) {
+    play(stream, &session[..part]);
+    wait_until_due(stream, part);
 }
