@@ -11,6 +11,10 @@ bench-peer load ADDRESS SECONDS CLIENTS [PERIOD_MS LINE]
 ```
 */
 
+#[path = "../tests/common/state_history.rs"]
+#[allow(dead_code, reason = "the tests need more of a state history")]
+mod state_history;
+
 use std::env;
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -18,6 +22,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use state_history::Node;
 
 const USAGE: &str =
     "usage: bench-peer serve | bench-peer load ADDRESS SECONDS CLIENTS [PERIOD_MS LINE]";
@@ -51,7 +57,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Serves the statistics page and nodeos's `get_info` on a free loopback port, one connection after the other.
+/// Serves the statistics page, nodeos's `get_info` and a state history on a free loopback port, one
+/// connection after the other.
 fn serve() -> Result<(), Box<dyn Error>> {
     let text = response("text/plain", include_str!("../tests/fixtures/wcs/stat.txt"));
     let json = response("application/json", include_str!("../tests/fixtures/wcs/stat.json"));
@@ -76,6 +83,13 @@ fn response(content_type: &str, body: &str) -> String {
 
 fn answer(mut stream: TcpStream, text: &str, json: &str, get_info: &str) -> io::Result<()> {
     stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
+    let mut first = [0; LIMIT as usize];
+    let count = stream.peek(&mut first)?;
+    if first[..count].windows(9).any(|bytes| bytes == b"\r\nUpgrade") {
+        stream.set_nodelay(true)?;
+        state_history::talk(stream, &Node::healthy());
+        return Ok(());
+    }
     // To its end: a connection closed over unread input is reset, and the answer may be lost.
     let mut head = Vec::new();
     let mut buffer = [0; LIMIT as usize];

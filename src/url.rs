@@ -196,13 +196,16 @@ pub fn without_secrets(text: &str) -> String {
                 _ => (piece, ""),
             };
             let (scheme, rest) = word.split_at(word.find("://").map_or(0, |place| place + 3));
-            let rest = match Url::parse(word) {
-                // What has an @ in its path only.
-                Ok(_) => rest,
-                Err(_) => rest.rsplit('@').next().unwrap_or_default(),
+            let before_query = rest.split('?').next().unwrap_or_default();
+            let shown = match before_query.rsplit_once('@') {
+                // An @ in the path of a URL.
+                Some(_) if Url::parse(word).is_ok() => before_query,
+                Some((_, after_user)) => after_user,
+                // A ? in a password perhaps.
+                None if rest.contains('@') && Url::parse(word).is_err() => "...",
+                None => before_query,
             };
-            let rest = rest.split('?').next().unwrap_or_default();
-            format!("{scheme}{rest}{end}")
+            format!("{scheme}{shown}{end}")
         })
         .collect()
 }
@@ -266,7 +269,8 @@ mod tests {
             ("ws://a:secret@b:secret@h|", "ws://h|"),
             ("user:secret@h|v1", "h|v1"),
             ("v1|http://h/@a?secret@", "v1|http://h/@a"),
-            ("http://user:se?cret@h", "http://h"),
+            ("http://user:se?cret@h", "http://..."),
+            ("http://h/?secret@secret", "http://h/"),
             ("http://user:secret@h?secret@", "http://h"),
             ("", ""),
         ] {

@@ -46,8 +46,13 @@ impl WebSocket {
         // Not by the library's own loop, which takes an answer in many small pieces for an attack.
         let mut head = Vec::new();
         let (length, response) = loop {
-            if let Some(parsed) = Response::try_parse(&head).map_err(classified)? {
-                break parsed;
+            match Response::try_parse(&head).map_err(classified)? {
+                Some((length, interim)) if is_interim(interim.status()) => {
+                    head.drain(..length);
+                    continue;
+                }
+                Some(parsed) => break parsed,
+                None => {}
             }
             let mut piece = [0; 1024];
             let room = piece.len().min(HEADER_LIMIT - head.len());
@@ -140,6 +145,11 @@ fn verify(response: &Response, key: &str) -> Result<(), NoAnswer> {
         }
         () => Ok(()),
     }
+}
+
+/// Whether the answer proper follows behind an answer with this status; RFC 9110, 15.2.
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Whether a header's comma-separated list holds a word, in any case.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::haproxy::{Haproxy, haproxy, shipped};
 use common::shipped::*;
-use common::websocket::{self, Node};
+use common::state_history::{self, Node};
 use common::*;
 
 const ANTELOPE_AGENT: &str = include_str!("../xinetd/antelope-agent-check");
@@ -431,7 +431,7 @@ fn ship(visit: Visit) {
         return visit.echo();
     }
     let lag_s = if visit.is_well { 0.0 } else { 600.0 };
-    websocket::state_history(visit.stream, &Node { lag_s, ..Node::healthy() });
+    state_history::talk(visit.stream, &Node { lag_s, ..Node::healthy() });
 }
 
 fn atomic(visit: Visit) {
@@ -690,7 +690,7 @@ fn without_an_agent_port_the_wrappers_judge_nodeos_and_state_history() {
     let ships = [("ship1", 4), ("ship2", 5)].map(|(name, n)| {
         Service::start(name, hosts.at(n, 8080), |visit| {
             let lag_s = if visit.is_well { 0.0 } else { 600.0 };
-            websocket::state_history(visit.stream, &Node { lag_s, ..Node::healthy() });
+            state_history::talk(visit.stream, &Node { lag_s, ..Node::healthy() });
         })
     });
     let checks = shipped("external-check").display().to_string();

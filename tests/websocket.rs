@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use common::faults::{http_servers, send, send_for_ever};
 use common::haproxy::{HAPROXY, Haproxy};
+use common::state_history::*;
 use common::tls::Authority;
 use common::websocket::*;
 use common::*;
@@ -20,7 +21,7 @@ use rustix::net::sockopt::set_socket_linger;
 
 const HEAD: u32 = Node::healthy().head;
 
-const TIMEOUT: &str = "gave no answer within 400 ms";
+const TIMEOUT: &str = "no answer within 400 ms";
 const CUT: &str = "closed the connection within the answer";
 const NO_MESSAGE: &str = "sent no valid WebSocket message";
 const LONG_MESSAGE: &str = "sent a message of more than 2 MiB";
@@ -123,7 +124,7 @@ fn a_state_history_is_explained_and_described() {
     let explained = agent(&["-e", &request]);
     explained.expect("down\n", 1);
     let asked = format!("request  ship|ws://{}/|15\n", server.address);
-    for part in [&asked, "head block behind\n", " 7.5 s ", " API ", "\nreply    down\n"] {
+    for part in [&asked, "\nhead block behind ", " 7.5 s ", " API ", "\nreply    down\n"] {
         assert!(explained.stderr.contains(part), "{part} {explained:?}");
     }
     let corrupt = state_history_of(Node { ends: [9, HEAD + 1], ..Node::healthy() });
@@ -317,6 +318,7 @@ fn an_upgrade_is_accepted_in_every_form_that_the_standard_allows() {
         ("Sec-WebSocket-Accept: ", "sec-websocket-accept:\t"),
         ("Switching Protocols", "Web Socket Protocol Handshake"),
         ("\r\n\r\n", "\r\nServer: any\r\nSec-WebSocket-Extensions:\r\n\r\n"),
+        ("HTTP/1.1 101", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 101"),
         // The server speaks at once.
         ("\r\n\r\n", "\r\n\r\n\u{1}\u{0}"),
     ] {
@@ -412,7 +414,8 @@ fn an_answer_to_the_upgrade_that_does_not_end_is_fail_in_time() {
 fn a_server_that_is_at_fault_over_http_is_fail_in_time() {
     let refusing = free_address();
     let request = format!("ws|ws://{refusing}/");
-    agent(&["-d", &request]).expect(&format!("fail # ws://{refusing} refused the connection\n"), 1);
+    agent(&["-d", &request])
+        .expect(&format!("fail # ws://{refusing}: refused the connection\n"), 1);
     for (server, why) in http_servers() {
         let requests = ["stream|http", "ws|ws", "ship|ws"]
             .map(|start| format!("{start}://{}", server.address));
@@ -492,7 +495,7 @@ fn a_state_history_that_has_answered_gets_a_close_frame() {
 #[test]
 fn wss_is_trusted_by_the_systems_store() {
     let authority = Authority::new();
-    let server = authority.server(|stream| state_history(stream, &Node::healthy()));
+    let server = authority.server(|stream| talk(stream, &Node::healthy()));
     let by_http = Server::accepting(|stream| {
         send(stream, response("400 Bad Request", b""));
         hold(stream);
@@ -558,7 +561,7 @@ fn streaming_is_up_where_the_engine_answers_and_fail_elsewhere() {
         let outcome = agent(&["-d", "-w", "50", &format!("stream|{url}")]);
         match why {
             None => outcome.expect("up\n", 0),
-            Some(why) => outcome.expect(&format!("fail # {url} {why}\n"), 1),
+            Some(why) => outcome.expect(&format!("fail # {url}: {why}\n"), 1),
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod antelope;
 pub mod faults;
 pub mod haproxy;
 pub mod shipped;
+pub mod state_history;
 pub mod tls;
 pub mod websocket;
 
