@@ -13,6 +13,7 @@ come from, `statistics` and `load`.
 
 mod api;
 mod cli;
+mod confinement;
 mod connection;
 mod deadline;
 mod debug;
@@ -157,6 +158,7 @@ fn answer(options: &Options, input: Input, peer: &Peer, deadline: Deadline) -> R
     if let Some(maintenance) = maint_file.and_then(|path| Maintenance::read(path, deadline)) {
         return Ok(Outcome::Maintenance(maintenance).into());
     }
+    confinement::confine();
     let asker = Asker::new(options, peer)?;
     let mut line = RequestLine::new(input);
     let mut request = asker.request(first_line(options.agent_send, &mut line, deadline))?;
