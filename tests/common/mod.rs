@@ -332,21 +332,26 @@ pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Asks a supervisor's service once, as HAProxy does, and reads to the end of the stream: the line rides
-/// on the last packet of the handshake, so that it is there before the supervisor sees the connection.
+/// Asks a supervisor's service once, as HAProxy does, and reads to the end of the stream.
 pub fn ask(address: SocketAddr, line: &[u8]) -> String {
+    try_ask(address, line).expect("the connection is accepted, and closed and not reset")
+}
+
+/// The same where it may fail. The line rides on the last packet of the handshake, so that it is there
+/// before the supervisor sees the connection.
+pub fn try_ask(address: SocketAddr, line: &[u8]) -> std::io::Result<String> {
     use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt::set_tcp_quickack};
-    let stream = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    let stream = socket(AddressFamily::INET, SocketType::STREAM, None)?;
     if !line.is_empty() {
-        set_tcp_quickack(&stream, false).unwrap();
+        set_tcp_quickack(&stream, false)?;
     }
-    connect(&stream, &address).expect("the supervisor accepts");
+    connect(&stream, &address)?;
     let mut stream = TcpStream::from(stream);
-    stream.write_all(line).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(line)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     let mut reply = String::new();
-    stream.read_to_string(&mut reply).expect("the connection is closed, not reset");
-    reply
+    stream.read_to_string(&mut reply)?;
+    Ok(reply)
 }
 
 /// xinetd with the service file that the repository ships, on another port.
@@ -405,6 +410,21 @@ impl Xinetd {
         let process = Process(process);
         wait_for_listener(address);
         Self { address, process, folder }
+    }
+}
+
+impl Xinetd {
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.process.0.id());
+        std::fs::read_dir(folder).unwrap().count()
+    }
+
+    /// How many processes it has started that are still there.
+    pub fn children(&self) -> usize {
+        let id = self.process.0.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        children.unwrap().split_ascii_whitespace().count()
     }
 }
 

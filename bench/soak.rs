@@ -1,0 +1,178 @@
+/*!
+A long soak: connections through a real xinetd, from many clients at once, to services that are well, bad
+and faulty, with clients that misbehave in between. Every answer is counted as right, wrong or missing.
+
+```text
+cargo test --release --test soak -- [CONNECTIONS]    200,000 unless given
+```
+
+Not one of the tests that always run, since it takes minutes. Fails if any answer is wrong or missing, or if
+afterwards xinetd has other descriptors or children than before.
+*/
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::antelope::{HEAD, atomic_health, get_info, v2_health};
+use common::state_history::Node;
+use common::*;
+
+/// How many clients ask at once.
+const CLIENTS: usize = 32;
+
+/// The agent's `--timeout`; the faults say that they were given so long.
+const TIMEOUT: &str = "400";
+
+/// How old the head block is that services report: in sync or not by the request's BLOCKS alone, however
+/// long the soak lasts.
+const LAG_S: f64 = 600.0;
+
+/// What a client does.
+enum Client {
+    /// Sends a line and expects an answer that begins and goes on like this.
+    Asks { line: String, begins: &'static str, holds: &'static str },
+    /// Closes at once, and expects nothing.
+    Leaves,
+    /// Sends a part of a line, and closes.
+    BreaksOff,
+}
+
+/// What came of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Answer {
+    Right,
+    Wrong,
+    Missing,
+    NoneExpected,
+}
+
+impl Client {
+    fn asks(line: impl Into<String>, begins: &'static str, holds: &'static str) -> Self {
+        Self::Asks { line: line.into(), begins, holds }
+    }
+
+    fn connect(&self, agent: SocketAddr) -> (Answer, String) {
+        match self {
+            Self::Asks { line, begins, holds } => match try_ask(agent, line.as_bytes()) {
+                Ok(reply) if is_reply(&reply, begins, holds) => (Answer::Right, reply),
+                Ok(reply) if reply.is_empty() => (Answer::Missing, reply),
+                Ok(reply) => (Answer::Wrong, reply),
+                Err(error) => (Answer::Missing, error.to_string()),
+            },
+            Self::Leaves => {
+                drop(std::net::TcpStream::connect(agent));
+                (Answer::NoneExpected, String::new())
+            }
+            Self::BreaksOff => {
+                if let Ok(mut stream) = std::net::TcpStream::connect(agent) {
+                    let _ = stream.write_all(b"v1|http://127");
+                }
+                (Answer::NoneExpected, String::new())
+            }
+        }
+    }
+}
+
+fn is_reply(reply: &str, begins: &str, holds: &str) -> bool {
+    let is_line = reply.ends_with('\n') && reply.lines().count() == 1;
+    is_line && reply.starts_with(begins) && reply.contains(holds)
+}
+
+fn main() -> ExitCode {
+    let count = std::env::args().nth(1).map_or(200_000, |count| count.parse().expect("a number"));
+    let nodeos = Server::fixed(get_info(LAG_S));
+    let hyperion = Server::fixed(v2_health(LAG_S, HEAD - 5));
+    let atomic = Server::fixed(atomic_health(LAG_S, "OK"));
+    let broken = Server::fixed(atomic_health(LAG_S, "ERROR"));
+    let node = Node { lag_s: LAG_S, ..Node::healthy() };
+    let ship = websocket::state_history_server(std::sync::Arc::new(Mutex::new(node)));
+    let faults = faults::http_servers();
+
+    let mut clients = vec![Client::Leaves, Client::BreaksOff];
+    let url = |server: &Server| format!("http://{}", server.address);
+    // Twice each, so that most connections are those of every day.
+    for _ in 0..2 {
+        clients.extend([
+            Client::asks(format!("v1|{}|99999\n", url(&nodeos)), "up # head block behind", ""),
+            Client::asks(format!("v1|{}|20\n", url(&nodeos)), "down # head block behind", "/10s"),
+            Client::asks(format!("v2|{}|5\n", url(&hyperion)), "up # indexed blocks", " 5/5"),
+            Client::asks(format!("v2|{}|4\n", url(&hyperion)), "down # indexed blocks", " 5/4"),
+            Client::asks(format!("hyperion|{}|99999\n", url(&hyperion)), "up # ", "head block"),
+            Client::asks(format!("atomic|{}|99999\n", url(&atomic)), "up # ", "head block"),
+            Client::asks(format!("atomic|{}|99999\n", url(&broken)), "down # redis", "ERROR"),
+            Client::asks(format!("ship|ws://{}|99999\n", ship.address), "up # head block", ""),
+            Client::asks(format!("ship|ws://{}|20\n", ship.address), "down # head block", "/10s"),
+            Client::asks("cpu 1000000\n", "up 100% # cpu ", ""),
+            Client::asks("cpu 0\n", "down # cpu ", ""),
+            Client::asks("debug|drain # a|b\n", "drain # a|b\n", ""),
+            Client::asks("nonsense\n", "fail # 'nonsense' is none of", ""),
+        ]);
+    }
+    // No end of line: 50 ms of silence are.
+    clients.push(Client::asks("cpu 0", "down # cpu ", ""));
+    clients.push(Client::asks(format!("v1|http://{}\n", free_address()), "fail # ", "refused"));
+    for (server, why) in &faults {
+        clients.push(Client::asks(format!("v1|{}\n", url(server)), "fail # ", why));
+    }
+
+    let args = format!("--describe --agent-send required --timeout {TIMEOUT}");
+    let shipped = include_str!("../xinetd/antelope-agent-check");
+    let xinetd = Xinetd::start_file(shipped, &args);
+    let before = (xinetd.descriptors(), xinetd.children());
+    let counts: Mutex<BTreeMap<Answer, usize>> = Mutex::default();
+    let longest = Mutex::new(Duration::ZERO);
+    let (next, start) = (AtomicUsize::new(0), Instant::now());
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= count {
+                        return;
+                    }
+                    // 7 is no divisor of how many there are, so that neighbours differ.
+                    let client = &clients[n * 7 % clients.len()];
+                    let asked = Instant::now();
+                    let (answer, reply) = client.connect(xinetd.address);
+                    let took = asked.elapsed();
+                    let mut longest = longest.lock().unwrap();
+                    *longest = took.max(*longest);
+                    *counts.lock().unwrap().entry(answer).or_insert(0) += 1;
+                    if let (Answer::Wrong | Answer::Missing, Client::Asks { line, .. }) =
+                        (answer, client)
+                    {
+                        println!("{answer:?}: {:?} was answered {reply:?}", line.trim_end());
+                    }
+                }
+            });
+        }
+    });
+
+    let counts = counts.into_inner().unwrap();
+    let of = |answer| counts.get(&answer).copied().unwrap_or_default();
+    let longest = longest.into_inner().unwrap();
+    println!(
+        "connections           {count}, {CLIENTS} at once, {:.0} s",
+        start.elapsed().as_secs_f64()
+    );
+    println!("answers right         {}", of(Answer::Right));
+    println!("answers wrong         {}", of(Answer::Wrong));
+    println!("answers missing       {}", of(Answer::Missing));
+    println!("no answer expected    {}", of(Answer::NoneExpected));
+    println!("longest               {} ms, with a timeout of {TIMEOUT} ms", longest.as_millis());
+    let after = wait_until("xinetd is as it was before", || {
+        let after = (xinetd.descriptors(), xinetd.children());
+        (after == before).then_some(after)
+    });
+    println!("xinetd                {} descriptors, {} children, as before", after.0, after.1);
+    ExitCode::from(u8::from(of(Answer::Wrong) + of(Answer::Missing) > 0))
+}
