@@ -6,7 +6,7 @@ Data flows one way: words and line (`cli`, `connection`) -> request (`request`) 
 the clock and the network are touched at the ends only, and whatever waits waits in `patience`.
 
 A check is a file: how it reads its words, how it judges. See `thresholds` and, for where its values
-come from, `statistics` and `load`.
+come from, `statistics` and `load`; see `api` for services that are asked over HTTP or a WebSocket.
 */
 
 #![forbid(unsafe_code)]

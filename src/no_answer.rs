@@ -22,7 +22,7 @@ pub enum NoAnswer {
     Status(u16),
     /// Another HTTP status than 101 where a WebSocket was asked for.
     NoUpgrade(u16),
-    /// What the answer to the upgrade lacks.
+    /// What the answer to the upgrade has or lacks that it should not.
     BadUpgrade(&'static str),
     TooLarge,
     LongMessage,
@@ -54,7 +54,7 @@ impl fmt::Display for NoAnswer {
             }
             Self::Status(status) => write!(f, "answered HTTP {status}"),
             Self::NoUpgrade(status) => write!(f, "answered HTTP {status}, no WebSocket upgrade"),
-            Self::BadUpgrade(lacks) => write!(f, "answered the WebSocket upgrade without {lacks}"),
+            Self::BadUpgrade(how) => write!(f, "answered the WebSocket upgrade {how}"),
             Self::TooLarge => f.write_str("sent more than 1 MiB"),
             Self::LongMessage => f.write_str("sent a message of more than 2 MiB"),
             Self::Cut => f.write_str("closed the connection within the answer"),

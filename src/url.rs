@@ -67,7 +67,7 @@ pub enum UrlError {
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed => "is no URL: http://HOST[:PORT][/PATH] is expected",
+            Self::Malformed => "is no URL: SCHEME://HOST[:PORT][/PATH] is expected",
             Self::Scheme => "has another scheme than http, https, ws or wss",
             Self::NotHttp => "has another scheme than http or https",
             Self::NotWebSocket => "has another scheme than ws or wss",

@@ -96,7 +96,8 @@ impl WebSocket {
     }
 }
 
-/// Tells the server in good order that there is no more to come; its answer is not waited for.
+/// Tells the server that there is no more to come. Its answer is not waited for, and what it sent unasked is
+/// not read: the kernel may then end the connection with a reset behind the close frame.
 impl Drop for WebSocket {
     fn drop(&mut self) {
         let _ = self.socket.close(None);
@@ -125,25 +126,20 @@ fn verify(response: &Response, key: &str) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NoUpgrade(response.status().as_u16()));
     }
     let headers = response.headers();
-    let accept = headers.get("Sec-WebSocket-Accept");
-    let is_plain = |name| headers.get_all(name).iter().all(|value: &_| value.is_empty());
-    match () {
-        () if !has_token(headers, UPGRADE, "websocket") => {
-            Err(NoAnswer::BadUpgrade("Upgrade: websocket"))
-        }
-        () if !has_token(headers, CONNECTION, "upgrade") => {
-            Err(NoAnswer::BadUpgrade("Connection: Upgrade"))
-        }
-        () if accept.is_none_or(|accept| accept != &derive_accept_key(key.as_bytes())) => {
-            Err(NoAnswer::BadUpgrade("the key's Sec-WebSocket-Accept"))
-        }
-        () if !is_plain("Sec-WebSocket-Extensions") => {
-            Err(NoAnswer::BadUpgrade("being asked for an extension"))
-        }
-        () if !is_plain("Sec-WebSocket-Protocol") => {
-            Err(NoAnswer::BadUpgrade("being asked for a protocol"))
-        }
-        () => Ok(()),
+    let accept = derive_accept_key(key.as_bytes());
+    let holds = |name| headers.get_all(name).iter().any(|value: &_| !value.is_empty());
+    if !has_token(headers, UPGRADE, "websocket") {
+        Err(NoAnswer::BadUpgrade("without Upgrade: websocket"))
+    } else if !has_token(headers, CONNECTION, "upgrade") {
+        Err(NoAnswer::BadUpgrade("without Connection: Upgrade"))
+    } else if headers.get("Sec-WebSocket-Accept").is_none_or(|value| value != &accept) {
+        Err(NoAnswer::BadUpgrade("without the key's Sec-WebSocket-Accept"))
+    } else if holds("Sec-WebSocket-Extensions") {
+        Err(NoAnswer::BadUpgrade("with an extension, unasked"))
+    } else if holds("Sec-WebSocket-Protocol") {
+        Err(NoAnswer::BadUpgrade("with a protocol, unasked"))
+    } else {
+        Ok(())
     }
 }
 

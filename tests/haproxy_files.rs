@@ -167,20 +167,25 @@ fn wcs_gets_the_websockets_and_the_web_front_end_the_rest() {
     assert_eq!(told.len(), 1, "{heads:?}");
     assert!(told[0].ends_with(&format!(" {client}")), "{told:?}");
 
-    for (upgrade, status, server) in [
-        ("Upgrade: WebSocket", 101, "wcs"),
-        ("Upgrade: WEBSOCKET", 101, "wcs"),
-        ("Upgrade: h2c", 200, "web"),
-        ("X: y", 200, "web"),
-    ] {
+    let both = "Connection: keep-alive, Upgrade";
+    let asked = [
+        ("GET", both, "Upgrade: WebSocket", 101, "wcs"),
+        ("GET", "Connection: upgrade", "Upgrade: WEBSOCKET", 101, "wcs"),
+        ("GET", both, "Upgrade: h2c", 200, "web"),
+        ("GET", both, "X: y", 200, "web"),
+        ("GET", "Connection: close", "Upgrade: WebSocket", 200, "web"),
+        ("HEAD", both, "Upgrade: WebSocket", 200, "web"),
+        ("POST", both, "Upgrade: WebSocket", 200, "web"),
+    ];
+    for (method, connection, upgrade, status, server) in asked {
         let [_, _, version, key] = UPGRADE;
-        let lines =
-            ["GET /x HTTP/1.1", "Host: localhost", "Connection: Upgrade", upgrade, version, key];
+        let first = format!("{method} /x HTTP/1.1");
+        let lines = [first.as_str(), "Host: localhost", connection, upgrade, version, key];
         let answer = ask_http(site.connect().0, &lines);
         assert_eq!(answer.status, status, "{upgrade} {answer:?}");
         assert!(answer.server().starts_with(server), "{upgrade} {answer:?}");
     }
-    assert_eq!(site.web.heads_of_clients().len(), 2);
+    assert_eq!(site.web.heads_of_clients().len(), 5);
     for server in ["wcs_back/wcs1", "wcs_back_sticky/wcs2", "wcs_back_leastconn/wcs1"] {
         assert_eq!(site.haproxy.stat(server, "slim"), "100", "{server}");
     }

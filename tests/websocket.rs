@@ -169,7 +169,7 @@ fn what_is_no_status_or_no_head_block_is_fail_in_time() {
         (status, BINARY, vec![0], "ends early"),
         (status, BINARY, cut(node.status(), 36), "ends early"),
         (status, BINARY, cut(node.status(), 88), "ends early"),
-        (status, BINARY, vec![0xff; 99], "sent a number without end"),
+        (status, BINARY, vec![0xff; 99], "sent a number of more than 32 bits"),
         (status, BINARY, vec![0; 121], "reports no head block"),
         (status, TEXT, b"{}".to_vec(), TIMEOUT),
         (block, BINARY, node.status(), "sent something else than a block"),
@@ -357,13 +357,9 @@ fn an_upgrade_that_is_refused_or_not_confirmed_is_fail_in_time() {
         (
             "\r\n\r\n",
             "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
-            "without being asked for an extension",
+            "with an extension, unasked",
         ),
-        (
-            "\r\n\r\n",
-            "\r\nSec-WebSocket-Protocol: soap\r\n\r\n",
-            "without being asked for a protocol",
-        ),
+        ("\r\n\r\n", "\r\nSec-WebSocket-Protocol: soap\r\n\r\n", "with a protocol, unasked"),
     ];
     for_each(&cases, |(from, to, why)| {
         let server = accepting_with(from, to);

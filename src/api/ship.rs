@@ -159,12 +159,12 @@ impl<'a> Decoder<'a> {
         let mut value = 0;
         for shift in (0..32).step_by(7) {
             let byte = self.u8()?;
-            value |= u32::from(byte & 0x7f) << shift;
+            value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
-                return Ok(value);
+                return u32::try_from(value).map_err(|_| too_long());
             }
         }
-        Err("sent a number without end".to_owned())
+        Err(too_long())
     }
 
     /// A block's number; its identifier is passed over.
@@ -190,6 +190,10 @@ impl<'a> Decoder<'a> {
             _ => read(self).map(Some),
         }
     }
+}
+
+fn too_long() -> String {
+    "sent a number of more than 32 bits".to_owned()
 }
 
 fn ends_early() -> String {
@@ -267,11 +271,13 @@ mod tests {
     }
 
     #[test]
-    fn a_number_has_an_end() {
-        for (bytes, number) in [(&[0x05][..], 5), (&[0x80, 0x01], 128), (&[0xff; 4], 0)] {
-            let decoded = Decoder(bytes).varuint32();
-            assert_eq!(decoded.unwrap_or(0), number);
+    fn a_number_has_an_end_within_32_bits() {
+        let largest = [0xff, 0xff, 0xff, 0xff, 0x0f];
+        for (bytes, number) in [(&[0x05][..], 5), (&[0x80, 0x01], 128), (&largest, u32::MAX)] {
+            assert_eq!(Decoder(bytes).varuint32(), Ok(number));
         }
-        assert!(Decoder(&[0xff; 9]).varuint32().is_err());
+        for bytes in [&[0xff; 9][..], &[0x80, 0x80, 0x80, 0x80, 0x70], &[0xff; 4], &[]] {
+            assert!(Decoder(bytes).varuint32().is_err(), "{bytes:?}");
+        }
     }
 }

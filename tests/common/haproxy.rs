@@ -1,5 +1,6 @@
 //! A real HAProxy, and what it says on its stats socket.
 
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -15,7 +16,7 @@ pub const HAPROXY: &str = "/usr/sbin/haproxy";
 pub struct Haproxy {
     pub address: SocketAddr,
     folder: tempfile::TempDir,
-    _process: Process,
+    process: Process,
 }
 
 impl Haproxy {
@@ -69,15 +70,22 @@ impl Haproxy {
         for file in files {
             command.arg("-f").arg(file);
         }
+        // What it says when it does not start.
+        let complaints = File::create(folder.path().join("complaints")).unwrap();
         let process = command
             .arg("-db")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(complaints)
             .spawn()
             .expect("haproxy is installed");
-        let haproxy = Self { address, folder, _process: Process(process) };
-        wait_until("HAProxy answers", || UnixStream::connect(haproxy.socket()).ok());
+        let mut haproxy = Self { address, folder, process: Process(process) };
+        wait_until("HAProxy answers", || {
+            let has_ended = haproxy.process.0.try_wait().unwrap().is_some();
+            let complaints = fs::read_to_string(haproxy.folder.path().join("complaints"));
+            assert!(!has_ended, "HAProxy does not start: {}", complaints.unwrap());
+            UnixStream::connect(haproxy.socket()).ok()
+        });
         haproxy
     }
 

@@ -21,9 +21,8 @@ impl Hosts {
         static NEXT: AtomicU8 = AtomicU8::new(0);
         let process = std::process::id();
         let block = NEXT.fetch_add(1, Ordering::SeqCst);
-        assert!(block < 16, "there are addresses for 16 tests in a process");
         // Not 127.0.0.0/16, where everybody listens.
-        Self([1 + (process % 250) as u8, (process / 250 % 250) as u8, block * 16])
+        Self([1 + (process % 250) as u8, block, (process / 250 % 16 * 16) as u8])
     }
 
     /// One of 16 addresses.

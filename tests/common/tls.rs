@@ -37,7 +37,7 @@ impl Authority {
         ));
         openssl(&format!("req -newkey rsa:2048 -nodes -subj /CN=x -keyout {key} -out {request}"));
         openssl(&format!(
-            "x509 -req -in {request} -CA {ca} -CAkey {ca_key} -CAcreateserial \
+            "x509 -req -in {request} -CA {ca} -CAkey {ca_key} -set_serial 1 \
              -extfile {extensions} -out {certificate}"
         ));
         authority
