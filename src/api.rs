@@ -5,12 +5,12 @@ An API is a file: how a service is asked, and a pure function that judges the an
 them, the request's form, the ways of asking and the fields of answers, is here.
 */
 
-mod atomic;
-mod hyperion;
-mod ship;
-mod stream;
-mod v1;
-mod v2;
+pub mod atomic;
+pub mod hyperion;
+pub mod ship;
+pub mod stream;
+pub mod v1;
+pub mod v2;
 mod ws;
 
 use std::fmt;
@@ -127,17 +127,17 @@ impl Service<'_> {
 }
 
 /// A JSON answer as the judges see it.
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     /// The body as JSON, or in a sentence why it is none.
-    json: Result<Value, String>,
+    pub json: Result<Value, String>,
 }
 
 /// How far a service may be off, and from when.
 #[derive(Clone, Copy)]
-struct Limit {
-    blocks: u64,
-    now_ms: i128,
+pub struct Limit {
+    pub blocks: u64,
+    pub now_ms: i128,
 }
 
 /// A request to judge a service by its API.

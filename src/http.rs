@@ -3,6 +3,7 @@ One HTTP GET under the run's deadline: no redirect is followed, no proxy is used
 to at most 1 MiB.
 */
 
+use std::fmt::Debug;
 use std::io::{Read, Write};
 
 use ureq::config::Config;
@@ -59,6 +60,17 @@ impl Answer {
 
 /// Asks `url`, as `host` if one is given, and reads the head of the answer, as long as `patience` lasts.
 pub fn get(url: &Url, host: Option<&str>, patience: &Patience) -> Result<Answer, NoAnswer> {
+    let connector = StreamConnector { origin: url.origin().clone(), patience: patience.clone() };
+    get_through(connector, url, host, patience.deadline())
+}
+
+/// The same over whatever connection `connector` makes.
+pub fn get_through(
+    connector: impl Connector,
+    url: &Url,
+    host: Option<&str>,
+    deadline: Deadline,
+) -> Result<Answer, NoAnswer> {
     // None of the client's own time limits: the transport keeps the run's.
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -70,13 +82,11 @@ pub fn get(url: &Url, host: Option<&str>, patience: &Patience) -> Result<Answer,
         .input_buffer_size(INPUT_BUFFER_SIZE)
         .output_buffer_size(OUTPUT_BUFFER_SIZE)
         .build();
-    let connector = StreamConnector { origin: url.origin().clone(), patience: patience.clone() };
     let agent = Agent::with_parts(config, connector, NoResolver);
     let mut request = agent.get(url.uri());
     if let Some(host) = host {
         request = request.header("Host", host);
     }
-    let deadline = patience.deadline();
     let response = request.call().map_err(|error| classify(error, deadline))?;
     Ok(Answer { status: response.status().as_u16(), body: response.into_body(), deadline })
 }
@@ -102,17 +112,16 @@ struct StreamConnector {
 }
 
 impl<In: Transport> Connector<In> for StreamConnector {
-    type Out = StreamTransport;
+    type Out = StreamTransport<Stream>;
 
     fn connect(
         &self,
         _: &ConnectionDetails,
         _: Option<In>,
-    ) -> Result<Option<StreamTransport>, ureq::Error> {
+    ) -> Result<Option<Self::Out>, ureq::Error> {
         let stream = Stream::open(&self.origin, &self.patience);
         let stream = stream.map_err(|error| ureq::Error::Other(Box::new(error)))?;
-        let buffers = LazyBuffers::new(INPUT_BUFFER_SIZE, OUTPUT_BUFFER_SIZE);
-        Ok(Some(StreamTransport { stream, buffers }))
+        Ok(Some(StreamTransport::new(stream, self.origin.is_tls())))
     }
 }
 
@@ -131,13 +140,22 @@ impl Resolver for NoResolver {
     }
 }
 
+/// The client's side of a connection.
 #[derive(Debug)]
-struct StreamTransport {
-    stream: Stream,
+pub struct StreamTransport<S> {
+    stream: S,
+    is_tls: bool,
     buffers: LazyBuffers,
 }
 
-impl Transport for StreamTransport {
+impl<S> StreamTransport<S> {
+    pub fn new(stream: S, is_tls: bool) -> Self {
+        let buffers = LazyBuffers::new(INPUT_BUFFER_SIZE, OUTPUT_BUFFER_SIZE);
+        Self { stream, is_tls, buffers }
+    }
+}
+
+impl<S: Read + Write + Debug + Send + Sync + 'static> Transport for StreamTransport<S> {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
@@ -165,6 +183,6 @@ impl Transport for StreamTransport {
     }
 
     fn is_tls(&self) -> bool {
-        self.stream.is_tls()
+        self.is_tls
     }
 }

@@ -33,7 +33,7 @@ pub fn percent(period: Period) -> Result<f64, String> {
 /// Reads one load average from the text of `/proc/loadavg`, as proc_loadavg(5) describes it.
 ///
 /// Not left to sysinfo, which takes what it does not understand as a load of 0: as an idle machine.
-fn parse_load_average(text: &str, period: Period) -> Option<f64> {
+pub fn parse_load_average(text: &str, period: Period) -> Option<f64> {
     let mut columns = text.split_ascii_whitespace().map(|column| {
         let load: f64 = column.parse().ok()?;
         (load.is_finite() && load >= 0.0).then_some(load)
@@ -61,7 +61,7 @@ fn online_processors() -> Option<usize> {
 }
 
 /// Counts the members of a list like `0-3,6`, the form of the kernel's cpulists(7).
-fn count_listed(list: &str) -> Option<usize> {
+pub fn count_listed(list: &str) -> Option<usize> {
     let count_range = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);

@@ -52,7 +52,7 @@ impl Maintenance {
 
     /// The first word is the state, the rest of its line the reason; a file that begins with anything
     /// else is maintenance, and its first line is the reason.
-    fn parse(content: &[u8]) -> Self {
+    pub fn parse(content: &[u8]) -> Self {
         let text = String::from_utf8_lossy(content);
         let line = text.trim_start().lines().next().unwrap_or_default().trim();
         let (word, rest) = line.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((line, ""));

@@ -76,7 +76,7 @@ fn special(host: &str) -> Option<Vec<IpAddr>> {
 }
 
 /// Looks a name up in the text of hosts(5).
-fn from_hosts(host: &str, hosts: &str) -> Vec<IpAddr> {
+pub fn from_hosts(host: &str, hosts: &str) -> Vec<IpAddr> {
     let address = |line: &str| {
         let line = line.split('#').next()?;
         let mut words = line.split_ascii_whitespace();
@@ -107,7 +107,7 @@ fn from_dns(
 
 /// The names to try for `host`: itself and those under the search domains, itself first if it has the
 /// `ndots` dots that make it look complete.
-fn candidates(host: &str, config: &Config) -> Vec<String> {
+pub fn candidates(host: &str, config: &Config) -> Vec<String> {
     if let Some(absolute) = host.strip_suffix('.') {
         return vec![absolute.to_owned()];
     }
@@ -201,7 +201,7 @@ fn is_over(wait: io::Result<()>) -> io::Result<bool> {
 ///
 /// An answer that was cut to fit its packet is taken for what is left of it: no host needs all its
 /// addresses. The records of a chain of CNAMEs all stand in one answer, so owners are not compared.
-fn read_answer(
+pub fn read_answer(
     packet: &[u8],
     id: u16,
     name: &str,

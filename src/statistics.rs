@@ -55,11 +55,16 @@ impl fmt::Display for NotANumber {
 }
 
 impl Page {
+    /// What came from a page that messages call `name`.
+    pub fn new(name: String, body: Vec<u8>) -> Self {
+        Self { name, body }
+    }
+
     /// Asks the page at `url`. Fails with a sentence that names the page and says what was wrong.
     pub fn fetch(url: &Url, patience: &Patience) -> Result<Self, String> {
         let name = format!("statistics page {}", url.brief());
         match http::get(url, None, patience).and_then(http::Answer::read_success) {
-            Ok(body) => Ok(Self { name, body }),
+            Ok(body) => Ok(Self::new(name, body)),
             Err(error) => Err(format!("{name}: {error}")),
         }
     }

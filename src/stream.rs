@@ -45,10 +45,6 @@ impl Stream {
         }
         secure(tcp, origin).map_err(|error| NoAnswer::of(&error, deadline))
     }
-
-    pub fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
-    }
 }
 
 impl Read for Stream {

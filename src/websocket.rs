@@ -28,8 +28,8 @@ const MESSAGE_LIMIT: usize = 2 * 1024 * 1024;
 const READ_BUFFER_SIZE: usize = 36 * 1024;
 
 /// A WebSocket whose upgrade has been accepted.
-pub struct WebSocket {
-    socket: tungstenite::WebSocket<Stream>,
+pub struct WebSocket<S: Read + Write = Stream> {
+    socket: tungstenite::WebSocket<S>,
     deadline: Deadline,
 }
 
@@ -37,11 +37,24 @@ impl WebSocket {
     /// Connects to `url` and upgrades the connection, as `host` if one is given.
     pub fn open(url: &Url, host: Option<&str>, patience: &Patience) -> Result<Self, NoAnswer> {
         let deadline = patience.deadline();
+        let upgrade = generate_request(upgrade(url, host)?);
+        let (request, key) = upgrade.map_err(|error| classify(error, deadline))?;
+        let stream = Stream::open(url.origin(), patience)?;
+        Self::upgrade(stream, &request, &key, deadline)
+    }
+}
+
+impl<S: Read + Write> WebSocket<S> {
+    /// Upgrades a connection with a request that holds this key.
+    pub fn upgrade(
+        mut stream: S,
+        request: &[u8],
+        key: &str,
+        deadline: Deadline,
+    ) -> Result<Self, NoAnswer> {
         let classified = |error| classify(error, deadline);
         let of_io = |error| NoAnswer::of(&error, deadline);
-        let (request, key) = generate_request(upgrade(url, host)?).map_err(classified)?;
-        let mut stream = Stream::open(url.origin(), patience)?;
-        stream.write_all(&request).and_then(|()| stream.flush()).map_err(of_io)?;
+        stream.write_all(request).and_then(|()| stream.flush()).map_err(of_io)?;
 
         // Not by the library's own loop, which takes an answer in many small pieces for an attack.
         let mut head = Vec::new();
@@ -62,7 +75,7 @@ impl WebSocket {
                 count => head.extend_from_slice(&piece[..count]),
             }
         };
-        verify(&response, &key)?;
+        verify(&response, key)?;
         let first_bytes = head.split_off(length);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_SIZE)
@@ -98,7 +111,7 @@ impl WebSocket {
 
 /// Tells the server that there is no more to come. Its answer is not waited for, and what it sent unasked is
 /// not read: the kernel may then end the connection with a reset behind the close frame.
-impl Drop for WebSocket {
+impl<S: Read + Write> Drop for WebSocket<S> {
     fn drop(&mut self) {
         let _ = self.socket.close(None);
     }

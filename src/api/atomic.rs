@@ -23,7 +23,7 @@ const PATH: &str = "/health";
 /// reported is nodeos's, so without a limit of its own a stuck reader would look healthy.
 const READER_BLOCKS: u64 = 180;
 
-fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
+pub fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
     if answer.status >= 300 {
         let faults = vec![NoAnswer::Status(answer.status).to_string()];
         return Ok(Verdict::broken(faults));

@@ -12,7 +12,7 @@ pub const API: Api = Api {
     ask: |service| judge(&service.get_json(PATH)?, &service.limit()),
 };
 
-fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
+pub fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
     let services = Services::of(answer.success()?)?;
     let missing = missing_blocks(&services);
     let mut faults: Vec<_> = services.faults().iter().map(Fault::to_string).collect();

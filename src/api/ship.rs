@@ -8,7 +8,7 @@ variant's index as varuint32, then the fields in order, integers little-endian.
 
 use tungstenite::{Bytes, Message};
 
-use super::{Api, Field};
+use super::{Api, Field, Limit};
 use crate::no_answer::NoAnswer;
 use crate::url::Url;
 use crate::verdict::Verdict;
@@ -20,17 +20,26 @@ pub const API: Api = Api {
     fields: &[Field::Blocks],
     ask: |service| {
         let mut socket = service.open_websocket()?;
-        let status = ask(&mut socket, vec![GET_STATUS_REQUEST_V0])?;
-        let status = Status::parse(&status)?;
-        let faults = status.faults();
-        if !faults.is_empty() {
-            return Ok(Verdict::broken(faults));
-        }
-        let block = ask(&mut socket, get_block_request(status.head))?;
-        let head_ms = block_time_ms(&block, status.head)?;
-        Ok(Verdict::of(vec![service.limit().time(head_ms)]))
+        judge(|request| ask(&mut socket, request), || service.limit())
     },
 };
+
+/// Asks for the status and the head block with `ask`, and judges them; the limit is asked for behind
+/// both.
+pub fn judge(
+    mut ask: impl FnMut(Vec<u8>) -> Result<Bytes, String>,
+    limit: impl FnOnce() -> Limit,
+) -> Result<Verdict, String> {
+    let status = ask(vec![GET_STATUS_REQUEST_V0])?;
+    let status = Status::parse(&status)?;
+    let faults = status.faults();
+    if !faults.is_empty() {
+        return Ok(Verdict::broken(faults));
+    }
+    let block = ask(get_block_request(status.head))?;
+    let head_ms = block_time_ms(&block, status.head)?;
+    Ok(Verdict::of(vec![limit().time(head_ms)]))
+}
 
 const GET_STATUS_REQUEST_V0: u8 = 0;
 const GET_BLOCKS_REQUEST_V0: u8 = 1;

@@ -24,7 +24,7 @@ pub const API: Api = Api {
 /// The HTTP status of the engine's own errors.
 const ENGINE_ERROR: u16 = 400;
 
-fn judge(status: u16, body: &[u8]) -> Result<Verdict, String> {
+pub fn judge(status: u16, body: &[u8]) -> Result<Verdict, String> {
     if is_unknown_transport(body) || (status != ENGINE_ERROR && is_handshake(body)) {
         return Ok(Verdict::default());
     }

@@ -11,7 +11,7 @@ pub const API: Api = Api {
     ask: |service| judge(&service.get_json("/v1/chain/get_info")?, &service.limit()),
 };
 
-fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
+pub fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
     let name = "head_block_time";
     let head_ms = iso_time_ms(field(answer.success()?, &[name])?, name)?;
     Ok(Verdict::of(vec![limit.time(head_ms)]))

@@ -22,7 +22,7 @@ pub const PATH: &str = "/v2/health";
 pub const NODEOS: &str = "NodeosRPC";
 pub const ELASTICSEARCH: &str = "Elasticsearch";
 
-fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
+pub fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
     let services = Services::of(answer.success()?)?;
     let blocks = services
         .number(NODEOS, "head_block_num")
