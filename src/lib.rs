@@ -18,6 +18,8 @@ mod connection;
 mod deadline;
 mod debug;
 mod explain;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod load;
 mod log;
