@@ -51,7 +51,7 @@ const DEFAULT_BLOCKS: u64 = 10;
 const HOST_LIMIT: usize = 1024;
 
 /// Blocks are half a second apart; the Antelope protocol's block interval.
-const BLOCK_MS: i128 = 500;
+const BLOCK_MS: u128 = 500;
 
 /// How one kind of service is asked and judged.
 #[derive(Debug)]
@@ -258,11 +258,12 @@ impl Answer {
 impl Limit {
     /// How far a head block's time is from now, against BLOCKS half seconds.
     fn time(&self, head_ms: i128) -> Reading {
-        let lag_ms = self.now_ms - head_ms;
+        // A service may report any time, and the clock may be before 1970.
+        let lag_ms = self.now_ms.saturating_sub(head_ms);
         let name = if lag_ms < 0 { "head block ahead" } else { "head block behind" };
-        let limit_ms = i128::from(self.blocks) * BLOCK_MS;
-        let seconds = |ms: i128| ms as f64 / 1000.0;
-        self.reading(name, "s", seconds(lag_ms.abs()), seconds(limit_ms))
+        let limit_ms = u128::from(self.blocks) * BLOCK_MS;
+        let seconds = |ms: u128| ms as f64 / 1000.0;
+        self.reading(name, "s", seconds(lag_ms.unsigned_abs()), seconds(limit_ms))
     }
 
     /// How far one block number is from another, in blocks.
@@ -376,6 +377,16 @@ mod tests {
             assert!(utc(text).is_err(), "{text}");
         }
         assert!(iso_time_ms(&Value::from(5), "t").is_err());
+    }
+
+    #[test]
+    fn no_time_is_so_far_away_that_it_is_near() {
+        for now_ms in [-2, -1, 0, HEAD_MS] {
+            let limit = Limit { blocks: u64::MAX, now_ms };
+            for head_ms in [i128::MIN, i128::MAX] {
+                assert!(limit.time(head_ms).is_exceeded(), "{now_ms} {head_ms}");
+            }
+        }
     }
 
     #[test]
