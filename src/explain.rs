@@ -78,17 +78,17 @@ fn table(text: &mut String, verdict: &Verdict, colour: bool) {
             _ => "-".to_owned(),
         };
         text.push_str(begin);
-        // A name that is too long for its column has a line of its own.
-        let name = if reading.name.len() > columns.name {
-            line(text, "", &reading.name);
-            ""
-        } else {
-            &reading.name
-        };
+        // A request may name a key with anything in it.
+        let mut name = printable(&reading.name);
+        if name.len() > columns.name {
+            // Too long for its column: a line of its own.
+            line(text, "", &name);
+            name.clear();
+        }
         columns.row(
             text,
             [
-                name,
+                &name,
                 &value,
                 &limit,
                 &percent,
@@ -122,7 +122,7 @@ impl Columns {
         let source = source.max("source".len());
         let others = [VALUE, LIMIT, FULL, BAR, source, TIME];
         let room = WIDTH - others.len() - others.iter().sum::<usize>();
-        let names = readings.iter().map(|reading| reading.name.len());
+        let names = readings.iter().map(|reading| printable(&reading.name).len());
         let name = widest(&mut names.filter(|width| *width <= room));
         Self { name: name.max(NAME), source }
     }
@@ -243,6 +243,14 @@ time     2.0 ms
 ";
         assert_eq!(explained(&outcome, false), expected);
         assert!(explained(&outcome, true).contains("\x1b[32mcpu "));
+    }
+
+    #[test]
+    fn a_name_is_printable_whatever_it_was_in_the_request() {
+        let readings = vec![reading("stat:\u{1b}[2Jé\u{7f}", "", Ok(1.0), 5.0)];
+        let table = explained(&Outcome::Thresholds(Verdict::of(readings)), false);
+        assert!(table.contains("\nstat:?[2J?? "), "{table}");
+        assert!(table.lines().all(|line| line == printable(line)), "{table}");
     }
 
     #[test]
