@@ -67,7 +67,7 @@ pub fn count_listed(list: &str) -> Option<usize> {
         let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
         last.checked_sub(first)?.checked_add(1)
     };
-    list.trim().split(',').map(count_range).sum()
+    list.trim().split(',').try_fold(0_usize, |count, range| count.checked_add(count_range(range)?))
 }
 
 #[cfg(test)]
@@ -98,7 +98,16 @@ mod tests {
         for (list, count) in [("0\n", 1), ("0-3\n", 4), ("0-3,6,8-9\n", 7)] {
             assert_eq!(count_listed(list), Some(count), "{list}");
         }
-        for list in ["", "\n", "a", "3-0", "0-", "0,,1", "0-18446744073709551615"] {
+        for list in [
+            "",
+            "\n",
+            "a",
+            "3-0",
+            "0-",
+            "0,,1",
+            "0-18446744073709551615",
+            "1-18446744073709551615,0",
+        ] {
             assert_eq!(count_listed(list), None, "{list}");
         }
     }
