@@ -422,4 +422,50 @@ mod tests {
         }
         assert!(ApiRequest::parse("http://10.0.0.5:8888|hyperion").is_err());
     }
+
+    #[test]
+    fn requests_that_differ_in_one_part_are_not_the_same() {
+        let parse = |text: &str| ApiRequest::parse(text).unwrap();
+        let request = parse("v1|http://a|15|b");
+        assert_eq!(request, parse("v1|http://a/|15|b"));
+        for other in
+            ["v2|http://a|15|b", "v1|http://c|15|b", "v1|http://a|16|b", "v1|http://a|15|c"]
+        {
+            assert_ne!(request, parse(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_at_most_1024_visible_characters() {
+        let parse = |host: &str| ApiRequest::parse(&format!("v1|http://a|5|{host}"));
+        for host in ["x".repeat(1023), "x".repeat(1024)] {
+            assert_eq!(parse(&host).unwrap().host, Some(host));
+        }
+        for host in ["x".repeat(1025), "x".repeat(2000), "a b".to_owned(), "\u{e9}".to_owned()] {
+            assert!(parse(&host).is_err(), "{host}");
+        }
+        assert_eq!(parse(" ").unwrap().host, None);
+    }
+
+    #[test]
+    fn a_reading_says_on_which_side_the_service_is_and_how_far() {
+        for (lag_ms, name, seconds) in [
+            (1500, "head block behind", 1.5),
+            (0, "head block behind", 0.0),
+            (-1, "head block ahead", 0.001),
+        ] {
+            let reading = limit(3, lag_ms).time(HEAD_MS);
+            assert_eq!((reading.name.as_str(), reading.unit), (name, "s"));
+            assert_eq!((reading.value, reading.limit), (Ok(seconds), 1.5));
+        }
+        for (block, name, blocks) in [
+            (98, "indexed blocks behind", 2.0),
+            (100, "indexed blocks behind", 0.0),
+            (101, "indexed blocks ahead", 1.0),
+        ] {
+            let reading = limit(3, 0).distance("indexed", block, 100);
+            assert_eq!((reading.name.as_str(), reading.unit), (name, ""));
+            assert_eq!((reading.value, reading.limit), (Ok(blocks), 3.0));
+        }
+    }
 }
