@@ -245,6 +245,112 @@ time     2.0 ms
         assert!(explained(&outcome, true).contains("\x1b[32mcpu "));
     }
 
+    fn shown(readings: Vec<Reading>, colour: bool) -> Vec<String> {
+        let text = explained(&Outcome::Thresholds(Verdict::of(readings)), colour);
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_name_of_more_than_15_characters_has_a_line_of_its_own() {
+        let row = |name: &str| shown(vec![reading(name, "", Ok(1.0), 2.0)], false);
+        let [fits, own_line] = [15, 16].map(|width| "x".repeat(width));
+        let rest = "           1           2   50% ####.... statistics page 1.2 ms";
+        assert_eq!(row(&fits)[2], format!("{fits}{rest}"));
+        assert_eq!(row(&own_line)[2..4], [own_line, format!("{}{rest}", " ".repeat(14))]);
+        let both =
+            shown(vec![reading(&fits, "", Ok(1.0), 2.0), reading("a", "", Ok(1.0), 2.0)], false);
+        assert_eq!(both[3], format!("a{}{rest}", " ".repeat(14)));
+    }
+
+    #[test]
+    fn of_what_is_not_there_nothing_is_said() {
+        let nothing = explained(&Outcome::Api(Verdict::default()), false);
+        assert_eq!(nothing, "request  cpu 90\nreply    up\ntime     2.0 ms\n");
+        let unasked = Reply::internal_error();
+        let text =
+            explain("", &Outcome::Unmeasured("why".to_owned()), &unasked, Duration::ZERO, false);
+        assert_eq!(
+            text,
+            "request  none, so the defaults\nproblem  why\nreply    fail\ntime     0.0 ms\n"
+        );
+    }
+
+    #[test]
+    fn from_a_thousand_percent_on_the_rest_is_not_shown() {
+        for (value, percent) in [(999.0, " 999% "), (1000.0, " >999% "), (1e9, " >999% ")] {
+            let row = &shown(vec![reading("a", "", Ok(value), 100.0)], false)[2];
+            assert!(row.contains(percent), "{row}");
+        }
+        let used_up = &shown(vec![reading("a", "", Ok(0.0), 0.0)], false)[2];
+        assert!(used_up.contains(" >999% "), "{used_up}");
+    }
+
+    #[test]
+    fn red_is_beyond_the_limit_yellow_near_it_and_green_below() {
+        for (value, bound, colour) in [
+            (79.9, Bound::Below, GREEN),
+            (80.0, Bound::Below, YELLOW),
+            (99.9, Bound::Below, YELLOW),
+            (100.0, Bound::Below, RED),
+            (100.0, Bound::AtMost, YELLOW),
+            (100.1, Bound::AtMost, RED),
+        ] {
+            let reading = Reading { bound, ..reading("a", "", Ok(value), 100.0) };
+            assert_eq!(paint(&reading), colour, "{value} {bound:?}");
+        }
+        assert_eq!(paint(&reading("a", "", Err("gone".to_owned()), 100.0)), RED);
+    }
+
+    #[test]
+    fn the_bar_is_an_eighth_a_character_and_full_at_the_limit() {
+        for (value, shown) in [
+            (0.0, "........"),
+            (12.4, "........"),
+            (12.5, "#......."),
+            (99.0, "#######."),
+            (100.0, "########"),
+            (1e9, "########"),
+        ] {
+            assert_eq!(bar(&reading("a", "", Ok(value), 100.0)), shown, "{value}");
+        }
+        assert_eq!(bar(&reading("a", "", Err("gone".to_owned()), 100.0)), "");
+    }
+
+    #[test]
+    fn a_value_has_an_exponent_where_its_digits_are_too_wide() {
+        assert_eq!(with_unit(123_456.0, "Mbps", 11), "123456 Mbps");
+        assert_eq!(with_unit(1_234_567.0, "Mbps", 11), "1.2e6 Mbps");
+        assert_eq!(with_unit(12_345_678_901.0, "", 11), "12345678901");
+        assert_eq!(with_unit(123_456_789_012.0, "", 11), "1.2e11");
+    }
+
+    #[test]
+    fn times_are_in_milliseconds_below_9_9_seconds() {
+        for (ms, shown) in [(0, "0.0 ms"), (9899, "9899.0 ms"), (9900, "9.9 s"), (12_340, "12.3 s")]
+        {
+            assert_eq!(milliseconds(Duration::from_millis(ms)), shown);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_broken_between_words_and_a_long_word_within() {
+        let broken = |content: &str| {
+            let mut text = String::new();
+            line(&mut text, "problem  ", content);
+            text
+        };
+        let indent = " ".repeat(9);
+        let [fits, longer] = [71, 72].map(|width| "x".repeat(width));
+        assert_eq!(broken(&fits), format!("problem  {fits}\n"));
+        assert_eq!(broken(&longer), format!("problem  {fits}\n{indent}x\n"));
+        assert_eq!(broken(&format!("{fits} y")), format!("problem  {fits}\n{indent}y\n"));
+        assert_eq!(broken(&format!("y {fits}")), format!("problem  y\n{indent}{fits}\n"));
+        assert_eq!(
+            broken(&format!("y {fits}z")),
+            format!("problem  y\n{indent}{fits}\n{indent}z\n")
+        );
+    }
+
     #[test]
     fn a_name_is_printable_whatever_it_was_in_the_request() {
         let readings = vec![reading("stat:\u{1b}[2Jé\u{7f}", "", Ok(1.0), 5.0)];
