@@ -14,7 +14,7 @@ pub mod v2;
 mod ws;
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -239,10 +239,7 @@ fn parse_blocks(text: &str) -> u64 {
 }
 
 fn now_ms() -> i128 {
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_millis() as i128,
-        Err(before) => -(before.duration().as_millis() as i128),
-    }
+    OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000
 }
 
 impl Answer {
