@@ -295,6 +295,13 @@ mod tests {
     }
 
     #[test]
+    fn a_number_of_more_than_15_digits_has_an_exponent() {
+        assert_eq!(number(999_999_999_999_999.0), "999999999999999");
+        assert_eq!(number(1e15), "1e15");
+        assert_eq!(number(0.0625), "0.0625");
+    }
+
+    #[test]
     fn a_reply_without_description_is_exactly_its_words() {
         let brief = |outcome| Reply::new(&outcome, Style::default()).to_string();
         let readings = [reading("cpu", Ok(1.0), 90.0)];

@@ -299,6 +299,47 @@ mod tests {
     }
 
     #[test]
+    fn a_url_is_at_most_2048_bytes() {
+        let url = |length: usize| format!("http://a/{}", "x".repeat(length - 9));
+        for length in [2047, 2048] {
+            assert!(Url::parse(&url(length)).is_ok(), "{length}");
+        }
+        for length in [2049, 5000] {
+            assert_eq!(Url::parse(&url(length)), Err(UrlError::TooLong), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_message_shows_40_characters_of_a_url() {
+        let [fits, longer] = [31, 32].map(|width| format!("http://a/{}", "x".repeat(width)));
+        assert_eq!(Url::parse(&fits).unwrap().brief(), fits);
+        assert_eq!(Url::parse(&longer).unwrap().brief(), format!("{fits}..."));
+    }
+
+    #[test]
+    fn a_port_is_the_texts_or_the_schemes() {
+        for (url, port, is_tls) in [
+            ("http://a", 80, false),
+            ("https://a", 443, true),
+            ("ws://a", 80, false),
+            ("wss://a", 443, true),
+            ("HTTPS://a:1/", 1, true),
+            ("http://[::1]:65535", 65535, false),
+        ] {
+            let origin = Origin::parse(url).unwrap();
+            assert_eq!((origin.port(), origin.is_tls()), (port, is_tls), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_brackets_of_an_address_belong_to_the_url_alone() {
+        let origin = Origin::parse("http://[0:0::1]").unwrap();
+        assert_eq!((origin.host(), origin.bare_host()), ("[::1]", "::1"));
+        let origin = Origin::parse("http://A.example.").unwrap();
+        assert_eq!((origin.host(), origin.bare_host()), ("a.example.", "a.example."));
+    }
+
+    #[test]
     fn the_default_page_is_a_url() {
         assert_eq!(Url::statistics_page().to_string(), "http://127.0.0.1:8081/");
     }
