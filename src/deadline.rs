@@ -41,3 +41,26 @@ impl Deadline {
         self.at + GRACE
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_its_budget_behind_the_start() {
+        let start = Instant::now();
+        let deadline = Deadline::new(start, Duration::from_secs(60));
+        assert_eq!(deadline.at(), start + Duration::from_secs(60));
+        assert_eq!(deadline.budget(), Duration::from_secs(60));
+        assert!(deadline.remaining() <= Duration::from_secs(60), "{deadline:?}");
+        assert!(deadline.remaining() > Duration::from_secs(30), "{deadline:?}");
+        assert_eq!(Deadline::new(start, Duration::ZERO).remaining(), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_reply_may_leave_a_little_past_the_deadline_and_within_50_ms() {
+        let deadline = Deadline::new(Instant::now(), Duration::ZERO);
+        let grace = deadline.leave_at() - deadline.at();
+        assert!(grace > Duration::ZERO && grace < Duration::from_millis(50), "{grace:?}");
+    }
+}
