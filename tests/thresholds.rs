@@ -124,6 +124,27 @@ fn cpu_does_not_depend_on_the_affinity_of_the_process() {
 }
 
 #[test]
+fn processors_are_counted_in_proc_stat_where_there_is_no_sys() {
+    let no_sys = |stat: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), stat).unwrap();
+        let loads = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(loads.path(), "0.00 3.00 0.00 1/100 1234\n").unwrap();
+        let script = "mount -t tmpfs none /sys && mount --bind \"$1\" /proc/stat &&
+            mount --bind \"$2\" /proc/loadavg && shift 2 && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]);
+        command.arg(file.path()).arg(loads.path()).arg(AGENT);
+        finish(command.args(["--describe", "cpu", "1000"]))
+    };
+    let line = |name: &str| format!("{name} 1 0 1 9 0 0 0 0 0 0\n");
+    let four = ["cpu", "cpu0", "cpu1", "cpu2", "cpu3"].map(line).concat();
+    no_sys(&four).expect("up 100% # cpu 75/1000\n", 0);
+    let why = "down # cpu: cannot count the processors in /sys or /proc/stat\n";
+    no_sys("").expect(why, 1);
+}
+
+#[test]
 fn a_load_average_that_cannot_be_understood_is_down() {
     for loads in ["", "x x x", "0.00 nan 0.00", "0.00"] {
         let outcome = agent_under_load(loads, &["--describe", "cpu"]);
