@@ -289,6 +289,28 @@ mod tests {
     }
 
     #[test]
+    fn a_mistake_is_named_with_what_would_be_right() {
+        let misuse = |args: &[&str]| options(args).unwrap().misuse.unwrap();
+        let long = format!("http://a/{}", "x".repeat(3000));
+        for (args, sentence) in [
+            (&["cpu", "-5"][..], "'-5' is no option, and a limit is a number of 0 or more"),
+            (&["-x"], "invalid option '-x'; see haproxy-agent-check --help"),
+            (
+                &["-u", "stat"],
+                "--stats-url: 'stat' is no URL: http://HOST[:PORT][/PATH] is expected",
+            ),
+            (
+                &["-a", "ftp://a"],
+                "--allow-url: 'ftp://a' has another scheme than http, https, ws or wss",
+            ),
+            (&["-u", &long], "--stats-url is longer than 2048 bytes"),
+            (&["-a", &long], "--allow-url is longer than 2048 bytes"),
+        ] {
+            assert_eq!(misuse(args), sentence);
+        }
+    }
+
+    #[test]
     fn help_is_one_screen() {
         assert!(HELP.lines().count() <= 24);
         assert!(HELP.lines().all(|line| line.len() <= 80));
