@@ -7,15 +7,16 @@ every read and write waits for its turn with poll(2), up to an instant.
 */
 
 use std::fmt;
-use std::io::{self, IoSliceMut, IsTerminal};
+use std::io::{self, IoSlice, IoSliceMut, IsTerminal};
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
-use rustix::io::{Errno, ReadWriteFlags, preadv2, read, write};
-use rustix::net::{RecvFlags, getpeername, recv};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, read, retry_on_intr, write};
+use rustix::net::{RecvFlags, SendFlags, getpeername, recv, send};
 use rustix::stdio::{stderr, stdin, stdout};
 
 /// The longest request line, in bytes, without its line end.
@@ -27,6 +28,9 @@ const PIPE_BUF: usize = 4096;
 /// How long after its last byte a line without a line end has ended: HAProxy sends its `agent-send`
 /// string in one piece and as it is, and `\n` is often forgotten in it.
 const SILENCE: Duration = Duration::from_millis(50);
+
+/// How long it takes until it may be worth trying again what failed for want of memory.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// What descriptor 0 is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +51,9 @@ impl Input {
         match fstat(stdin()).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
             Ok(FileType::Socket) => Self::Socket,
             Ok(FileType::Fifo) => Self::Pipe,
-            _ => Self::File,
+            Ok(_) | Err(Errno::BADF) => Self::File,
+            // What it is cannot be told: it may be a connection, and its peer anybody.
+            Err(_) => Self::Socket,
         }
     }
 }
@@ -101,6 +107,8 @@ pub enum Line {
     TooLong,
     /// Bytes came until there was no more time, but no end.
     Unended,
+    /// There may be a line, but the system does not hand it over.
+    Unreadable(Errno),
 }
 
 /// What ended a wait.
@@ -119,13 +127,16 @@ pub struct RequestLine {
     input: Input,
     bytes: Vec<u8>,
     last_byte: Option<Instant>,
+    /// Why no more can be read of it.
+    error: Option<Errno>,
     /// Whether no more is to be read as part of the line.
     is_over: bool,
 }
 
 impl RequestLine {
     pub fn new(input: Input) -> Self {
-        Self { input, bytes: Vec::new(), last_byte: None, is_over: input == Input::Terminal }
+        let is_over = input == Input::Terminal;
+        Self { input, bytes: Vec::new(), last_byte: None, error: None, is_over }
     }
 
     /// What the line comes over.
@@ -155,15 +166,25 @@ impl RequestLine {
             let silent_at = self.last_byte.filter(|_| has_begun).map(|at| at + SILENCE);
             let until = silent_at.map_or(idle_until, |silent_at| silent_at.min(last));
             let input = (!self.is_over).then_some((stdin(), PollFlags::IN));
-            let [has_input, has_other] = wait([input, other], until);
+            let ready = wait([input, other], until);
+            // Without poll(2) both are tried from time to time: nobody reads them in a way that waits.
+            let [has_input, has_other] = ready.unwrap_or_else(|_| {
+                thread::sleep(PAUSE.min(until.saturating_duration_since(Instant::now())));
+                [input.is_some(), other.is_some()]
+            });
             if has_input {
-                self.read();
+                let has_come = self.read();
                 if let Some(line) = self.take_if_ended() {
                     return Event::Line(line);
                 }
-            } else if has_other {
+                if has_come || ready.is_ok() {
+                    continue;
+                }
+            }
+            if has_other {
                 return Event::Other;
-            } else if Instant::now() >= until {
+            }
+            if Instant::now() >= until {
                 return match silent_at {
                     None => Event::TimeUp,
                     // What has come over a pipe in its time is the line.
@@ -179,30 +200,41 @@ impl RequestLine {
         }
     }
 
-    /// Reads what is there, which must be something or the end.
-    fn read(&mut self) {
+    /// Reads what is there; whether there was something, or the end.
+    fn read(&mut self) -> bool {
         // Room for a line end, so that the longest line is seen whole.
         let mut buffer = [0; LINE_LIMIT + 2];
         let room = buffer.len() - self.bytes.len();
         match read_now(self.input, &mut buffer[..room]) {
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            // A connection that was reset has ended too.
-            Ok(0) | Err(_) => self.is_over = true,
+            Err(Errno::AGAIN) => return false,
+            // A connection that was reset has ended too, and a folder holds no line.
+            Ok(0) | Err(Errno::CONNRESET | Errno::BADF | Errno::ISDIR | Errno::INVAL) => {
+                self.is_over = true;
+            }
+            Err(error) => {
+                self.error = Some(error);
+                self.is_over = true;
+            }
             Ok(count) => {
                 self.bytes.extend(&buffer[..count]);
                 self.last_byte = Some(Instant::now());
             }
         }
+        true
     }
 
     fn take_if_ended(&mut self) -> Option<Line> {
         let is_full = self.bytes.len() == LINE_LIMIT + 2;
-        let has_ended = self.bytes.contains(&b'\n') || (self.is_over && !self.bytes.is_empty());
+        let is_cut = self.is_over && !self.bytes.is_empty();
+        let has_ended = self.bytes.contains(&b'\n') || is_cut || self.error.is_some();
         (has_ended || is_full).then(|| self.take())
     }
 
     fn take(&mut self) -> Line {
         self.is_over = true;
+        if let Some(error) = self.error.take() {
+            return Line::Unreadable(error);
+        }
         let mut line = std::mem::take(&mut self.bytes);
         if let Some(end) = line.iter().position(|&byte| byte == b'\n') {
             line.truncate(end);
@@ -224,9 +256,11 @@ pub fn drain(input: Input, until: Instant) {
         return;
     }
     let mut buffer = [0; 4096];
-    while wait([Some((stdin(), PollFlags::IN))], Instant::now()) == [true] && Instant::now() < until
+    // Where poll(2) fails it is tried all the same.
+    while wait([Some((stdin(), PollFlags::IN))], Instant::now()) != Ok([false])
+        && Instant::now() < until
     {
-        if !matches!(read_now(input, &mut buffer), Ok(1..) | Err(Errno::INTR)) {
+        if !matches!(read_now(input, &mut buffer), Ok(1..)) {
             break;
         }
     }
@@ -235,17 +269,30 @@ pub fn drain(input: Input, until: Instant) {
 /// Reads from descriptor 0 what is there, without waiting: poll(2) has said that something is, but who
 /// shares the descriptor may have taken it since.
 fn read_now(input: Input, buffer: &mut [u8]) -> Result<usize, Errno> {
-    match input {
-        Input::Socket => recv(stdin(), buffer, RecvFlags::DONTWAIT).map(|(count, _)| count),
+    retry_on_intr(|| match input {
+        Input::Socket => recv(stdin(), &mut *buffer, RecvFlags::DONTWAIT).map(|(count, _)| count),
         Input::Pipe => {
             let mut buffers = [IoSliceMut::new(buffer)];
             match preadv2(stdin(), &mut buffers, u64::MAX, ReadWriteFlags::NOWAIT) {
                 // An old kernel.
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => read(stdin(), buffer),
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => read(stdin(), &mut *buffer),
                 result => result,
             }
         }
-        Input::File | Input::Terminal => read(stdin(), buffer),
+        Input::File | Input::Terminal => read(stdin(), &mut *buffer),
+    })
+}
+
+/// Writes what can be written without waiting, where poll(2) has not said that it can.
+fn write_now(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
+    match send(fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        Err(Errno::NOTSOCK) => {}
+        result => return result,
+    }
+    match pwritev2(fd, &[IoSlice::new(bytes)], u64::MAX, ReadWriteFlags::NOWAIT) {
+        // A file, where nothing waits for long, or an old kernel.
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write(fd, bytes),
+        result => result,
     }
 }
 
@@ -275,23 +322,32 @@ fn is_connection(fd: BorrowedFd<'_>) -> bool {
 }
 
 fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8], until: Instant) {
-    while !bytes.is_empty() && wait([Some((fd, PollFlags::OUT))], until) == [true] {
+    while !bytes.is_empty() {
         // More could block, though poll(2) has said that there is room.
         let piece = bytes.get(..PIPE_BUF).unwrap_or(bytes);
-        match write(fd, piece) {
-            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            Err(_) => return,
+        let written = match wait([Some((fd, PollFlags::OUT))], until) {
+            Ok([true]) => write(fd, piece),
+            Ok([false]) => return,
+            Err(_) => write_now(fd, piece),
+        };
+        match written {
+            Ok(count @ 1..) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN | Errno::NOMEM | Errno::NOBUFS) if Instant::now() < until => {
+                thread::sleep(PAUSE);
+            }
+            Ok(0) | Err(_) => return,
         }
     }
 }
 
 /// Waits with poll(2) until one of `fds` is ready for what is wanted of it, broken or at its end, and
-/// says which are; none when `until` comes first.
+/// says which are; none when `until` comes first. Fails, at once, where the kernel has no memory for it
+/// or a process that may have fewer descriptors.
 fn wait<const N: usize>(
     fds: [Option<(BorrowedFd<'_>, PollFlags)>; N],
     until: Instant,
-) -> [bool; N] {
+) -> Result<[bool; N], Errno> {
     let present = fds.iter().flatten();
     let mut polled: Vec<_> =
         present.map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
@@ -299,12 +355,12 @@ fn wait<const N: usize>(
         let left = until.saturating_duration_since(Instant::now());
         match poll(&mut polled, Timespec::try_from(left).ok().as_ref()) {
             Err(Errno::INTR) => {}
-            Err(_) => return [false; N],
+            Err(error) => return Err(error),
             Ok(_) => break,
         }
     }
     let mut polled = polled.iter();
-    fds.map(|fd| fd.is_some() && polled.next().is_some_and(|fd| !fd.revents().is_empty()))
+    Ok(fds.map(|fd| fd.is_some() && polled.next().is_some_and(|fd| !fd.revents().is_empty())))
 }
 
 #[cfg(test)]

@@ -244,6 +244,10 @@ impl Asker {
             Some(Line::Unended) => {
                 return Err(not_understood("the request line did not end in time", ""));
             }
+            Some(Line::Unreadable(error)) => {
+                let why = format!("the request line cannot be read: {error}");
+                return Err(Outcome::Unmeasured(why).into());
+            }
         };
         let refusal = match &line {
             None if self.options.agent_send == AgentSend::Required => "no request line came",

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use rustix::event::PollFlags;
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
 use crate::patience::Patience;
@@ -54,9 +54,9 @@ impl Tcp {
         };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(family, SocketType::STREAM, flags, None)?;
-        match connect(&socket, address) {
-            Ok(()) => {}
-            Err(Errno::INPROGRESS | Errno::INTR) => {
+        match retry_on_intr(|| connect(&socket, address)) {
+            Ok(()) | Err(Errno::ISCONN) => {}
+            Err(Errno::INPROGRESS | Errno::ALREADY) => {
                 patience.wait(socket.as_fd(), PollFlags::OUT, until)?;
                 sockopt::socket_error(&socket)??;
             }
