@@ -21,6 +21,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
 
 use crate::http;
+use crate::memory;
 use crate::no_answer::NoAnswer;
 use crate::patience::Patience;
 use crate::request::NotUnderstood;
@@ -86,6 +87,10 @@ impl fmt::Display for Field {
 /// What stands behind the URL of a request to an Antelope HTTP API.
 const BLOCKS_AND_HOST: &[Field] = &[Field::Blocks, Field::Host];
 
+/// How many bytes of memory a byte of JSON takes at most: `{"":`, its bracket included, makes a map with
+/// room for 11 values.
+const MEMORY_PER_BYTE: usize = 160;
+
 /// One service, asked with a run's patience.
 struct Service<'a> {
     request: &'a ApiRequest,
@@ -109,6 +114,7 @@ impl Service<'_> {
             // Nobody reads an error page, and waiting for its end takes time.
             _ => Vec::new(),
         };
+        memory::to_allocate(body.len() * MEMORY_PER_BYTE).map_err(|error| error.to_string())?;
         let json = serde_json::from_slice(&body).map_err(|_| "sent no JSON".to_owned());
         Ok(Answer { status, json })
     }

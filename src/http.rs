@@ -14,6 +14,7 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, Body, http::Uri};
 
 use crate::deadline::Deadline;
+use crate::memory;
 use crate::no_answer::NoAnswer;
 use crate::patience::Patience;
 use crate::stream::Stream;
@@ -28,6 +29,10 @@ const INPUT_BUFFER_SIZE: usize = 8 * 1024;
 
 /// The longest request, in bytes.
 const OUTPUT_BUFFER_SIZE: usize = 4 * 1024;
+
+/// As much memory as asking and being answered takes at most, in bytes: the body, held twice while it
+/// grows, and what TLS needs with a whole store of certificates.
+const MEMORY: usize = 4 * 1024 * 1024;
 
 /// How the agent calls itself.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -60,6 +65,7 @@ impl Answer {
 
 /// Asks `url`, as `host` if one is given, and reads the head of the answer, as long as `patience` lasts.
 pub fn get(url: &Url, host: Option<&str>, patience: &Patience) -> Result<Answer, NoAnswer> {
+    memory::to_ask(MEMORY)?;
     let connector = StreamConnector { origin: url.origin().clone(), patience: patience.clone() };
     get_through(connector, url, host, patience.deadline())
 }

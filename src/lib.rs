@@ -24,6 +24,7 @@ mod http;
 mod load;
 mod log;
 mod maintenance;
+mod memory;
 mod no_answer;
 mod number;
 mod patience;

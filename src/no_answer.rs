@@ -32,6 +32,8 @@ pub enum NoAnswer {
     LongHeader,
     Certificate(String),
     NotTls,
+    /// There is too little memory here to hear it.
+    Memory,
     Other(String),
 }
 
@@ -62,6 +64,7 @@ impl fmt::Display for NoAnswer {
             Self::LongHeader => f.write_str("sent too long a header"),
             Self::Certificate(reason) => write!(f, "has no valid certificate: {reason}"),
             Self::NotTls => f.write_str("speaks no TLS"),
+            Self::Memory => f.write_str("could not be asked: too little memory"),
             Self::Other(reason) => write!(f, "could not be asked: {reason}"),
         }
     }
@@ -79,6 +82,7 @@ impl NoAnswer {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                 Self::Cut
             }
+            ErrorKind::OutOfMemory => Self::Memory,
             _ => Self::Other(error.to_string()),
         }
     }

@@ -10,11 +10,17 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::http;
+use crate::memory;
+use crate::no_answer::NoAnswer;
 use crate::patience::Patience;
 use crate::url::Url;
 
 /// How deep groups may stand in groups; WCS's stand in one. What is deeper is not looked at.
 const DEEPEST: usize = 8;
+
+/// How many bytes of memory a byte of a page takes at most while the page is read: one that is no UTF-8
+/// becomes a character of three, in a text that is held twice while it grows.
+const MEMORY_PER_BYTE: usize = 10;
 
 /// A statistics page as it was sent.
 #[derive(Debug)]
@@ -63,9 +69,14 @@ impl Page {
     /// Asks the page at `url`. Fails with a sentence that names the page and says what was wrong.
     pub fn fetch(url: &Url, patience: &Patience) -> Result<Self, String> {
         let name = format!("statistics page {}", url.brief());
-        match http::get(url, None, patience).and_then(http::Answer::read_success) {
+        let body = http::get(url, None, patience).and_then(http::Answer::read_success);
+        let readable = |body: Vec<u8>| {
+            memory::to_allocate(body.len() * MEMORY_PER_BYTE)?;
+            Ok(body)
+        };
+        match body.and_then(readable) {
             Ok(body) => Ok(Self::new(name, body)),
-            Err(error) => Err(format!("{name}: {error}")),
+            Err::<_, NoAnswer>(error) => Err(format!("{name}: {error}")),
         }
     }
 

@@ -13,6 +13,7 @@ use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Bytes, Message};
 
 use crate::deadline::Deadline;
+use crate::memory;
 use crate::no_answer::NoAnswer;
 use crate::patience::Patience;
 use crate::stream::Stream;
@@ -27,6 +28,10 @@ const MESSAGE_LIMIT: usize = 2 * 1024 * 1024;
 /// What is read at once; as much as a state history's first message.
 const READ_BUFFER_SIZE: usize = 36 * 1024;
 
+/// As much memory as a conversation takes at most, in bytes: a message, its frames, and either twice
+/// while it grows; and what TLS needs.
+const MEMORY: usize = 16 * 1024 * 1024;
+
 /// A WebSocket whose upgrade has been accepted.
 pub struct WebSocket<S: Read + Write = Stream> {
     socket: tungstenite::WebSocket<S>,
@@ -36,6 +41,7 @@ pub struct WebSocket<S: Read + Write = Stream> {
 impl WebSocket {
     /// Connects to `url` and upgrades the connection, as `host` if one is given.
     pub fn open(url: &Url, host: Option<&str>, patience: &Patience) -> Result<Self, NoAnswer> {
+        memory::to_ask(MEMORY)?;
         let deadline = patience.deadline();
         let upgrade = generate_request(upgrade(url, host)?);
         let (request, key) = upgrade.map_err(|error| classify(error, deadline))?;
