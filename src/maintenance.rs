@@ -7,14 +7,22 @@ Whoever put it there wanted the server out, so whatever is wrong with it is no r
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 
 use crate::deadline::Deadline;
+use crate::memory;
 use crate::reply::State;
 
 /// As much of the file as can matter, in bytes: its first line, of which the description is cut.
 const READ_LIMIT: u64 = 4096;
+
+/// The stack of the thread that reads the file, in bytes, many times what it needs.
+const STACK: usize = 128 * 1024;
+
+/// As much memory as a thread must be able to take at its start beside its stack: where it gets none
+/// the standard library ends the process.
+const THREAD_MEMORY: usize = 128 * 1024;
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,15 +35,12 @@ pub struct Maintenance {
 impl Maintenance {
     /// Reads the file at `path`; `None` if there is none.
     ///
-    /// On a thread of its own: a file system that hangs (a network's, say) hangs in the kernel, where
-    /// no deadline reaches.
+    /// On a thread of its own, if there can be one: a file system that hangs (a network's, say) hangs in
+    /// the kernel, where no deadline reaches.
     pub fn read(path: &Path, deadline: Deadline) -> Option<Self> {
-        let (send, receive) = mpsc::channel();
-        let owned: PathBuf = path.to_owned();
-        let reader = thread::Builder::new().spawn(move || send.send(read(&owned)));
-        let content = match reader {
-            Err(_) => read(path),
-            Ok(_) => match receive.recv_timeout(deadline.remaining()) {
+        let content = match read_on_thread(path) {
+            None => read(path),
+            Some(reader) => match reader.recv_timeout(deadline.remaining()) {
                 Ok(content) => content,
                 Err(RecvTimeoutError::Timeout) => Err("reading it takes too long".to_owned()),
                 Err(RecvTimeoutError::Disconnected) => Err("reading it failed".to_owned()),
@@ -68,8 +73,22 @@ impl Maintenance {
     }
 }
 
+/// The beginning of a file, `None` if nothing is there, or what is wrong with it.
+type Content = Result<Option<Vec<u8>>, String>;
+
+/// Has [`read`] done on a thread of its own; `None` if there can be none.
+fn read_on_thread(path: &Path) -> Option<Receiver<Content>> {
+    if !memory::can_allocate(STACK + THREAD_MEMORY) {
+        return None;
+    }
+    let (send, receive) = mpsc::channel();
+    let path: PathBuf = path.to_owned();
+    let reader = thread::Builder::new().stack_size(STACK).spawn(move || send.send(read(&path)));
+    reader.ok().map(|_| receive)
+}
+
 /// The beginning of the file at `path`, `None` if nothing is there. Fails with what is wrong.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
+fn read(path: &Path) -> Content {
     let not_found = |error: &io::Error| error.kind() == ErrorKind::NotFound;
     // Looked at before it is opened: to open a device or a named pipe has effects of its own.
     match fs::symlink_metadata(path) {
