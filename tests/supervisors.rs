@@ -135,14 +135,16 @@ fn telnet_as_in_the_readme() {
     let page = page();
     let xinetd = Xinetd::start(&format!("--describe --stats-url {} hls 10", page.url()));
     let mut telnet = Command::new("telnet");
-    telnet.args(["127.0.0.1", &xinetd.address.port().to_string()]);
+    let (host, port) = (xinetd.address.ip().to_string(), xinetd.address.port().to_string());
+    telnet.args([&host, &port]);
     let start = Instant::now();
     let mut telnet = telnet.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     // Like a person who types nothing: the input stays open.
     let stdin = telnet.stdin.take();
     let outcome = outcome(telnet.wait_with_output().unwrap(), start);
     drop(stdin);
-    let transcript = "Trying 127.0.0.1...\nConnected to 127.0.0.1.\n\
-                      Escape character is '^]'.\nup 100% # hls 5/10\n";
+    let transcript = format!(
+        "Trying {host}...\nConnected to {host}.\nEscape character is '^]'.\nup 100% # hls 5/10\n"
+    );
     assert_eq!(outcome.stdout, transcript);
 }

@@ -1,43 +1,87 @@
 //! What a service that is asked over HTTP can do wrong.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
 
-use super::{Server, hold, response};
+use rustix::net::sockopt::set_socket_linger;
 
-/// A server for each fault, and what the agent, given 400 ms, has to say of it.
+use super::{Duplex, Server, hold, response};
+
+/// What a service does instead of its answer, once it has read the request.
+pub type Instead = fn(&mut dyn Duplex);
+
+/// Every way to answer with something else than what was asked for, with its name and what the agent,
+/// given 400 ms, has to say of it where it asks over HTTP.
+pub const INSTEAD: [(&str, Instead, &str); 30] = [
+    ("says nothing", |stream| hold(stream), TIMEOUT),
+    ("drips for ever", drip, TIMEOUT),
+    ("sends a part and hangs", send_a_part_and_hold, TIMEOUT),
+    ("sends interim answers for ever", send_interim_answers, TIMEOUT),
+    ("sends an endless header", send_endless_header, "sent no valid HTTP"),
+    ("sends a header line without an end", send_endless_header_line, "sent too long a header"),
+    ("sends a long header", send_long_header, "sent too long a header"),
+    ("sends an endless body", send_endless_body, "sent more than 1 MiB"),
+    ("sends endless chunks", send_endless_chunks, "sent more than 1 MiB"),
+    ("sends a large body", send_large_body, "sent more than 1 MiB"),
+    ("sends a truncated body", send_truncated_body, CUT),
+    ("sends nothing", |_| {}, CUT),
+    ("answers 503", |stream| send(stream, response("503 Busy", b"{}")), "answered HTTP 503"),
+    ("answers 404", |stream| send(stream, response("404 Not Found", b"")), "answered HTTP 404"),
+    ("redirects in a loop", |stream| redirect(stream, "301 Moved", "/"), "answered HTTP 301; "),
+    ("redirects to itself", |stream| redirect(stream, "302 Found", ""), NOT_FOLLOWED),
+    ("redirects away", |stream| redirect(stream, "307 Go", "http://192.0.2.1/"), "HTTP 307; "),
+    ("redirects nowhere", |stream| redirect(stream, "308 Go", "gopher://\u{ff}"), "HTTP 308; "),
+    ("answers as SSH", |stream| send(stream, SSH), "sent no valid HTTP"),
+    ("answers as SSH and waits", send_ssh_and_hold, "sent no valid HTTP"),
+    ("answers as SMTP", |stream| send(stream, "220 mail.example ESMTP\r\n"), "sent no valid HTTP"),
+    ("answers in HTTP/0.9", |stream| send(stream, "<html>0.9</html>\r\n"), "sent no valid HTTP"),
+    ("answers in HTTP/2", |stream| send(stream, HTTP_2), "sent no valid HTTP"),
+    ("answers with HTTP/2's preface", |stream| send(stream, PREFACE), "sent no valid HTTP"),
+    ("answers with a TLS alert", |stream| send(stream, TLS_ALERT), "sent no valid HTTP"),
+    ("sends zeros for ever", |stream| send_for_ever(stream, [0; 4096]), "sent no valid HTTP"),
+    ("sends line ends for ever", |stream| send_for_ever(stream, [b'\n'; 4096]), ""),
+    ("sends no size of a chunk", |stream| send_chunks(stream, "soon\r\n{}\r\n0\r\n\r\n"), ""),
+    ("sends too large a chunk", |stream| send_chunks(stream, "ffffffffffffffffff\r\n{}\r\n"), ""),
+    ("sends an endless size of a chunk", send_endless_chunk_size, ""),
+];
+
+const TIMEOUT: &str = "no answer within 400 ms";
+const CUT: &str = "closed the connection within the answer";
+const NOT_FOLLOWED: &str = "answered HTTP 302; redirects are not followed";
+
+/// What an SSH server says first.
+pub const SSH: &str = "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n";
+
+/// An HTTP/2 server's first frame, SETTINGS, and GOAWAY; RFC 9113, 6.5 and 6.8.
+const HTTP_2: &[u8] =
+    b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
+
+/// What an HTTP/2 client says first; RFC 9113, 3.4.
+const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A TLS server's answer to what is no TLS: unexpected_message; RFC 8446, 6.
+pub const TLS_ALERT: &[u8] = b"\x15\x03\x03\x00\x02\x02\x0a";
+
+/// A server for each of them, and what the agent has to say of it.
 pub fn http_servers() -> Vec<(Server, &'static str)> {
-    let faults: [(fn(&mut TcpStream), _); 13] = [
-        (hold, "no answer within 400 ms"),
-        (drip, "no answer within 400 ms"),
-        (send_a_part_and_hold, "no answer within 400 ms"),
-        (send_interim_answers, "no answer within 400 ms"),
-        (send_endless_header, "sent no valid HTTP"),
-        (send_long_header, "sent too long a header"),
-        (send_endless_body, "sent more than 1 MiB"),
-        (send_large_body, "sent more than 1 MiB"),
-        (send_truncated_body, "closed the connection within the answer"),
-        (|_| {}, "closed the connection within the answer"),
-        (|stream| send(stream, response("503 Busy", b"{}")), "answered HTTP 503"),
-        (|stream| send(stream, response("404 Not Found", b"")), "answered HTTP 404"),
-        (redirect, "answered HTTP 302; redirects are not followed"),
-    ];
-    faults.into_iter().map(|(fault, why)| (Server::start(fault), why)).collect()
+    let servers = INSTEAD.into_iter();
+    servers.map(|(_, instead, why)| (Server::start(move |stream| instead(stream)), why)).collect()
 }
 
 /// Sends what the other end takes of this.
-pub fn send(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
+pub fn send(stream: &mut (impl Write + ?Sized), bytes: impl AsRef<[u8]>) {
     let _ = stream.write_all(bytes.as_ref());
 }
 
 /// Sends this until the other end has enough.
-pub fn send_for_ever(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
+pub fn send_for_ever(stream: &mut (impl Write + ?Sized), bytes: impl AsRef<[u8]>) {
     while stream.write_all(bytes.as_ref()).is_ok() {}
 }
 
-fn drip(stream: &mut TcpStream) {
+fn drip(stream: &mut dyn Duplex) {
     for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".iter().cycle() {
         if stream.write_all(&[*byte]).is_err() {
             return;
@@ -46,40 +90,136 @@ fn drip(stream: &mut TcpStream) {
     }
 }
 
-fn send_a_part_and_hold(stream: &mut TcpStream) {
+fn send_a_part_and_hold(stream: &mut dyn Duplex) {
     send(stream, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}");
     hold(stream);
 }
 
-fn send_interim_answers(stream: &mut TcpStream) {
+fn send_interim_answers(stream: &mut dyn Duplex) {
     send_for_ever(stream, "HTTP/1.1 102 Processing\r\n\r\n");
 }
 
-fn send_endless_header(stream: &mut TcpStream) {
+fn send_endless_header(stream: &mut dyn Duplex) {
     send(stream, "HTTP/1.1 200 OK\r\n");
     send_for_ever(stream, "X-Long: yes\r\n");
 }
 
-fn send_long_header(stream: &mut TcpStream) {
+fn send_long_header(stream: &mut dyn Duplex) {
     send(stream, format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(200_000)));
 }
 
-fn send_endless_body(stream: &mut TcpStream) {
+fn send_endless_body(stream: &mut dyn Duplex) {
     send(stream, "HTTP/1.1 200 OK\r\n\r\n");
     send_for_ever(stream, [b' '; 65536]);
 }
 
 /// What is asked for is there, with one byte too many.
-fn send_large_body(stream: &mut TcpStream) {
+fn send_large_body(stream: &mut dyn Duplex) {
     let mut body = b"streams_hls=1\n".to_vec();
     body.resize((1 << 20) + 1, b'\n');
     send(stream, response("200 OK", &body));
 }
 
-fn send_truncated_body(stream: &mut TcpStream) {
+fn send_truncated_body(stream: &mut dyn Duplex) {
     send(stream, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nstreams_hls=1\n");
 }
 
-fn redirect(stream: &mut TcpStream) {
-    send(stream, "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n");
+fn redirect(stream: &mut dyn Duplex, status: &str, to: &str) {
+    send(stream, format!("HTTP/1.1 {status}\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"));
+}
+
+fn send_endless_header_line(stream: &mut dyn Duplex) {
+    send(stream, "HTTP/1.1 200 OK\r\nX: ");
+    send_for_ever(stream, [b'x'; 4096]);
+}
+
+fn send_ssh_and_hold(stream: &mut dyn Duplex) {
+    send(stream, SSH);
+    hold(stream);
+}
+
+fn send_chunks(stream: &mut dyn Duplex, chunks: impl AsRef<[u8]>) {
+    send(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    send(stream, chunks);
+}
+
+fn send_endless_chunks(stream: &mut dyn Duplex) {
+    send_chunks(stream, "");
+    send_for_ever(stream, "10\r\n                \r\n".repeat(1000));
+}
+
+fn send_endless_chunk_size(stream: &mut dyn Duplex) {
+    send_chunks(stream, "5;");
+    send_for_ever(stream, [b'x'; 4096]);
+}
+
+/// What an answer ends with before it is whole.
+#[derive(Clone, Copy, Debug)]
+pub enum Ending {
+    Close,
+    Reset,
+    Hang,
+    Drip,
+}
+
+impl Ending {
+    pub const ALL: [Self; 4] = [Self::Close, Self::Reset, Self::Hang, Self::Drip];
+
+    /// Ends it over a connection that this TCP connection carries; `rest` is what was still to come.
+    pub fn carry_out(self, stream: &mut (impl Duplex + ?Sized), tcp: &TcpStream, rest: &[u8]) {
+        match self {
+            Self::Close => {}
+            Self::Reset => set_socket_linger(tcp, Some(Duration::ZERO)).unwrap(),
+            Self::Hang => hold(stream),
+            Self::Drip => {
+                // All but the last byte, so that it is never whole.
+                for byte in rest.iter().take(rest.len() - 1) {
+                    thread::sleep(Duration::from_millis(2));
+                    if stream.write_all(&[*byte]).is_err() {
+                        return;
+                    }
+                }
+                hold(stream);
+            }
+        }
+    }
+
+    /// What the agent, given 400 ms, has to say of it.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::Close | Self::Reset => CUT,
+            Self::Hang | Self::Drip => TIMEOUT,
+        }
+    }
+}
+
+/// A place where nothing can be asked.
+pub struct Deaf {
+    pub address: SocketAddr,
+    _listener: OwnedFd,
+    _waiting: Vec<OwnedFd>,
+}
+
+impl Deaf {
+    /// A listener that never accepts and whose queue is full: connecting to it takes for ever.
+    pub fn new() -> Self {
+        use rustix::net::{
+            AddressFamily, SocketFlags, SocketType, bind, connect, listen, socket_with,
+        };
+        let socket = || {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap()
+        };
+        let listener = socket();
+        bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        listen(&listener, 0).unwrap();
+        let address = rustix::net::getsockname(&listener).unwrap().try_into().unwrap();
+        // A queue of length 0 holds one.
+        let waiting = (0..4).map(|_| {
+            let waiting = socket();
+            assert_eq!(connect(&waiting, &address), Err(rustix::io::Errno::INPROGRESS));
+            waiting
+        });
+        Self { address, _waiting: waiting.collect(), _listener: listener }
+    }
 }

@@ -9,6 +9,8 @@ Every server listens on a free port of 127.0.0.1, and every process is ended by 
 pub mod antelope;
 pub mod faults;
 pub mod haproxy;
+pub mod namespace;
+pub mod reply;
 pub mod shipped;
 pub mod state_history;
 pub mod tls;
@@ -18,9 +20,9 @@ use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -270,7 +272,13 @@ impl Drop for Server {
     }
 }
 
-fn read_head(stream: &mut TcpStream) -> String {
+/// A connection, in TLS or not.
+pub trait Duplex: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Duplex for S {}
+
+/// Reads the head of a request; what there is of it if it does not end.
+pub fn read_head(stream: &mut (impl Read + ?Sized)) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
@@ -287,7 +295,7 @@ pub fn response(status: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// Holds a connection without a word until the other end closes it.
-pub fn hold(stream: &mut TcpStream) {
+pub fn hold(stream: &mut (impl Read + ?Sized)) {
     let _ = stream.read_to_end(&mut Vec::new());
 }
 
@@ -312,6 +320,15 @@ fn free_port() -> SocketAddr {
 /// An address of 127.0.0.1 that nothing listens on.
 pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A loopback address that nothing listens on, and nothing will that is given whichever port is free:
+/// no other process and no [`Server`].
+pub fn own_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(10_000);
+    let process = std::process::id();
+    let host = Ipv4Addr::new(127, 251, (process % 250) as u8, (process / 250 % 250) as u8);
+    (host, NEXT.fetch_add(1, Ordering::SeqCst)).into()
 }
 
 /// Waits until something is accepted at `address`.
@@ -369,18 +386,60 @@ impl Xinetd {
 
     /// Starts the service of a shipped file with these `server_args`.
     pub fn start_file(shipped: &str, limits: &str) -> Self {
-        Self::start_at(free_address(), shipped, limits)
+        Self::start_at(own_address(), shipped, limits)
     }
 
     /// The same at an address.
     pub fn start_at(address: SocketAddr, shipped: &str, limits: &str) -> Self {
+        Self::start_agent(address, &[], shipped, limits)
+    }
+
+    /// The same with these variables in xinetd's environment, which it hands on.
+    pub fn start_in(environment: &[(&str, PathBuf)], shipped: &str, limits: &str) -> Self {
+        Self::start_agent(own_address(), environment, shipped, limits)
+    }
+
+    fn start_agent(
+        address: SocketAddr,
+        environment: &[(&str, PathBuf)],
+        shipped: &str,
+        limits: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // nobody may not look into the folder of whoever runs the tests.
-        let program = shared_copy_of_agent(folder.path());
+        let program = shared_copy_of_agent(folder.path()).display().to_string();
         let user = match user_name().as_str() {
             "root" => "nobody".to_owned(),
             user => user.to_owned(),
         };
+        Self::start_program(address, environment, shipped, &[&program], limits, &user, folder)
+    }
+
+    /// The same with a command that becomes the agent, as whoever runs the tests.
+    pub fn start_through(
+        command: &Command,
+        shipped: &str,
+        limits: &str,
+        environment: &[(&str, PathBuf)],
+    ) -> Self {
+        let words = [command.get_program()].into_iter().chain(command.get_args());
+        let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let user = user_name();
+        Self::start_program(own_address(), environment, shipped, &words, limits, &user, folder)
+    }
+
+    fn start_program(
+        address: SocketAddr,
+        environment: &[(&str, PathBuf)],
+        shipped: &str,
+        program: &[&str],
+        limits: &str,
+        user: &str,
+        folder: tempfile::TempDir,
+    ) -> Self {
+        let (program, first_args) = program.split_first().unwrap();
+        let first_args = first_args.join(" ");
         let mut service = String::new();
         for line in shipped.lines() {
             let line = match line.split_once('=').map(|(key, _)| key.trim()) {
@@ -388,8 +447,8 @@ impl Xinetd {
                     format!("    port = {}\n    bind = {}", address.port(), address.ip())
                 }
                 Some("bind") => String::new(),
-                Some("server") => format!("    server = {}", program.display()),
-                Some("server_args") => format!("    server_args = {limits}"),
+                Some("server") => format!("    server = {program}"),
+                Some("server_args") => format!("    server_args = {first_args} {limits}"),
                 Some("user") => format!("    user = {user}"),
                 _ => line.to_owned(),
             };
@@ -404,12 +463,26 @@ impl Xinetd {
             .arg(&config)
             .arg("-pidfile")
             .arg(folder.path().join("pid"))
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .spawn()
             .expect("xinetd is installed");
         let process = Process(process);
         wait_for_listener(address);
         Self { address, process, folder }
+    }
+
+    /// The processes that it has started and that have not ended, by their ids.
+    pub fn children(&self) -> Vec<String> {
+        let id = self.process.0.id();
+        let file = format!("/proc/{id}/task/{id}/children");
+        let ids = std::fs::read_to_string(file).expect("xinetd runs");
+        ids.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Waits until every process that it has started has ended.
+    pub fn wait_until_idle(&self) {
+        wait_until("xinetd has no children", || self.children().is_empty().then_some(()));
     }
 }
 

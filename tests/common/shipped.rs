@@ -11,7 +11,7 @@ use tungstenite::handshake::server;
 use tungstenite::http::HeaderValue;
 use tungstenite::{ClientRequestBuilder, Message, WebSocket, accept_hdr};
 
-use super::{PATIENCE, Server, response, wait_until};
+use super::{Duplex, PATIENCE, Server, response, wait_until};
 
 /// Loopback addresses that no other test uses, so that services can have their own ports there.
 pub struct Hosts([u8; 3]);
@@ -201,11 +201,6 @@ impl Answer {
         self.header("X-Server")
     }
 }
-
-/// A connection of a client, in TLS or not.
-pub trait Duplex: Read + Write + Send {}
-
-impl<S: Read + Write + Send> Duplex for S {}
 
 /// Sends a request, of which these are the lines, and reads the answer; to an upgrade its head only.
 pub fn ask_http(mut stream: impl Duplex, lines: &[&str]) -> Answer {

@@ -1,7 +1,8 @@
 //! A certificate authority of a test's own, and servers with a certificate of it.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub struct Authority {
 impl Authority {
     pub fn new() -> Self {
         let authority = Self { folder: tempfile::tempdir().unwrap() };
+        // Any user may trust it; the keys are for their owner only.
+        fs::set_permissions(authority.folder.path(), Permissions::from_mode(0o755)).unwrap();
         let path = |name| authority.path(name).display().to_string();
         let openssl = |args: &str| {
             let output = Command::new("openssl").args(args.split(' ')).output();
@@ -91,6 +94,37 @@ impl Authority {
         &self,
         talk: impl Fn(rustls::Stream<'_, ServerConnection, TcpStream>) + Send + Sync + 'static,
     ) -> Server {
+        let config = self.server_config();
+        Server::accepting(move |tcp| {
+            let mut session = ServerConnection::new(config.clone()).unwrap();
+            talk(rustls::Stream::new(&mut session, tcp));
+        })
+    }
+
+    /// A server on a free port that is handed each connection when the client has said hello, with
+    /// what it has to send then in the handshake.
+    pub fn greeted_server(
+        &self,
+        talk: impl Fn(&mut TcpStream, &[u8]) + Send + Sync + 'static,
+    ) -> Server {
+        let config = self.server_config();
+        Server::accepting(move |tcp| {
+            let mut session = ServerConnection::new(config.clone()).unwrap();
+            while !session.wants_write() {
+                if !matches!(session.read_tls(tcp), Ok(1..)) {
+                    return;
+                }
+                session.process_new_packets().expect("the agent speaks TLS");
+            }
+            let mut hello = Vec::new();
+            while session.wants_write() {
+                session.write_tls(&mut hello).unwrap();
+            }
+            talk(tcp, &hello);
+        })
+    }
+
+    fn server_config(&self) -> Arc<ServerConfig> {
         let certificate = CertificateDer::from_pem_file(self.server_certificate()).unwrap();
         let key = PrivateKeyDer::from_pem_file(self.server_key()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -100,10 +134,6 @@ impl Authority {
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
             .unwrap();
-        let config = Arc::new(config);
-        Server::accepting(move |tcp| {
-            let mut session = ServerConnection::new(config.clone()).unwrap();
-            talk(rustls::Stream::new(&mut session, tcp));
-        })
+        Arc::new(config)
     }
 }

@@ -1,7 +1,6 @@
 //! State histories and other WebSocket servers, down to the bytes on the wire.
 
-use std::io::Read;
-use std::net::TcpStream;
+use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
 use tungstenite::handshake::derive_accept_key;
@@ -38,7 +37,7 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Reads a short frame as a client sends it, masked: its first byte and what it holds.
-pub fn read_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+pub fn read_frame(stream: &mut (impl Read + ?Sized)) -> Option<(u8, Vec<u8>)> {
     let mut head = [0; 6];
     stream.read_exact(&mut head).ok()?;
     let [first, length, mask @ ..] = head;
@@ -77,14 +76,14 @@ pub fn session(head: &str, node: &Node) -> Session {
 }
 
 /// Waits until a part of a session is due: the status and the block are when they are asked for.
-pub fn wait_until_due(stream: &mut TcpStream, part: usize) {
+pub fn wait_until_due(stream: &mut (impl Read + ?Sized), part: usize) {
     if part >= 2 {
         read_frame(stream);
     }
 }
 
 /// Sends a session or its beginning, each part when it is due.
-pub fn play(stream: &mut TcpStream, session: &[Vec<u8>]) {
+pub fn play(stream: &mut (impl Read + Write + ?Sized), session: &[Vec<u8>]) {
     for (n, part) in session.iter().enumerate() {
         wait_until_due(stream, n);
         send(stream, part);
@@ -92,7 +91,7 @@ pub fn play(stream: &mut TcpStream, session: &[Vec<u8>]) {
 }
 
 /// Sends what comes before a part of a session, and waits until that part is due.
-pub fn play_until(stream: &mut TcpStream, session: &[Vec<u8>], part: usize) {
+pub fn play_until(stream: &mut (impl Read + Write + ?Sized), session: &[Vec<u8>], part: usize) {
     play(stream, &session[..part]);
     wait_until_due(stream, part);
 }

@@ -1,0 +1,55 @@
+//! The reply's grammar, section by section as HAProxy and its users may rely on it.
+
+/// The states that HAProxy may be told.
+const STATES: [&str; 6] = ["up", "down", "fail", "maint", "drain", "stopped"];
+
+/// The longest line, without its line end, and the longest description, in bytes.
+const LINE_LIMIT: usize = 200;
+const DESCRIPTION_LIMIT: usize = 100;
+
+/// A reply that is one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reply<'a> {
+    pub is_ready: bool,
+    pub state: &'a str,
+    pub weight_percent: Option<u16>,
+    pub description: Option<&'a str>,
+}
+
+impl<'a> Reply<'a> {
+    /// Reads `[ready ]STATE[ WEIGHT%][ # description]`. Fails with a sentence on anything else.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+        let line = bytes.strip_suffix(b"\n").ok_or("the line has no end")?;
+        if !line.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Err("the line is not one of printable ASCII".to_owned());
+        }
+        if line.len() > LINE_LIMIT {
+            return Err(format!("the line is {} bytes long", line.len()));
+        }
+        let line = str::from_utf8(line).map_err(|error| error.to_string())?;
+        let (words, description) = match line.split_once(" # ") {
+            Some((words, description)) => (words, Some(description)),
+            None => (line, None),
+        };
+        if description.is_some_and(|text| text.is_empty() || text.len() > DESCRIPTION_LIMIT) {
+            return Err("the description is empty or too long".to_owned());
+        }
+        let (is_ready, words) = match words.strip_prefix("ready ") {
+            Some(words) => (true, words),
+            None => (false, words),
+        };
+        let (state, weight) = match words.split_once(' ') {
+            Some((state, weight)) => (state, Some(weight)),
+            None => (words, None),
+        };
+        if !STATES.contains(&state) {
+            return Err(format!("'{state}' is no state"));
+        }
+        let percent = |weight: &str| weight.strip_suffix('%')?.parse().ok();
+        let weight_percent = match weight {
+            None => None,
+            Some(weight) => Some(percent(weight).ok_or(format!("'{weight}' is no weight"))?),
+        };
+        Ok(Self { is_ready, state, weight_percent, description })
+    }
+}

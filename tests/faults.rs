@@ -1,0 +1,697 @@
+//! Every request, against everything that can be wrong with the service it asks, in every way of being
+//! started: one line, the right one, in time.
+
+mod common;
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::antelope::{HEAD, atomic_health, get_info, v2_health};
+use common::faults::{Deaf, Ending, INSTEAD, SSH, TLS_ALERT, send, send_for_ever};
+use common::namespace::Namespace;
+use common::reply::Reply;
+use common::state_history::Node;
+use common::tls::Authority;
+use common::websocket::{play_until, session};
+use common::*;
+
+/// The timeout of runs that may have to wait for it.
+const TIMEOUT: Duration = Duration::from_millis(400);
+
+/// The timeout of runs that may not, and how long they may take on a slow machine.
+const LONG_TIMEOUT: Duration = Duration::from_secs(10);
+const PROMPTLY: Duration = Duration::from_secs(5);
+
+/// What is said when it is over.
+const NO_ANSWER: &str = "no answer within 400 ms";
+const NO_NAME: &str = "did not resolve within 400 ms";
+
+/// How many runs there are at a time: most of them wait.
+const WORKERS: usize = 24;
+
+/// The longest body that is read, in bytes.
+const BODY_LIMIT: usize = 1 << 20;
+
+/// A kind of request, with what the service it asks answers when it is well.
+struct Kind {
+    /// The request's first word; `hls` is a threshold on the statistics page.
+    name: &'static str,
+    scheme: &'static str,
+    status: &'static str,
+    body: String,
+    /// The part of the body that is judged.
+    value: String,
+}
+
+impl Kind {
+    fn new(name: &'static str, body: String, value: impl Into<String>) -> Self {
+        let value = value.into();
+        assert!(body.contains(&value), "{name}: {value}");
+        Self { name, scheme: "http", status: "200 OK", body, value }
+    }
+
+    /// Every kind, over TLS too.
+    fn all() -> Vec<Arc<Self>> {
+        let http = || {
+            let info = get_info(0.0);
+            let time = info.rsplit('"').nth(1).map(|time| format!("\"{time}\""));
+            let unknown = r#"{"code":0,"message":"Transport unknown"}"#.to_owned();
+            let json = r#"{"streams_stats": {"streams_hls": 5}}"#.to_owned();
+            let streams = Self::new("stream", unknown, "0");
+            [
+                Self::new("hls", "connections=2\nstreams_hls=5\n".to_owned(), "5"),
+                Self::new("hls", json, "5"),
+                Self::new("v1", info, time.unwrap()),
+                Self::new("v2", v2_health(0.0, HEAD), HEAD.to_string()),
+                Self::new("hyperion", v2_health(0.0, HEAD), HEAD.to_string()),
+                Self::new("atomic", atomic_health(0.0, "OK"), HEAD.to_string()),
+                Self::new("contract", atomic_health(0.0, "OK"), HEAD.to_string()),
+                Self { status: "400 Bad Request", ..streams },
+            ]
+        };
+        let websocket = |name, scheme| {
+            let page = Self::new(name, r#"{"value": 5}"#.to_owned(), "5");
+            Self { scheme, ..page }
+        };
+        let plain = http().into_iter().chain(["ship", "ws"].map(|name| websocket(name, "ws")));
+        // What TLS carries does not depend on the paths and fields that are asked for.
+        let [text, _, v1, _, _, atomic, _, stream] = http();
+        let over_tls = [text, v1, atomic, stream].map(|kind| Self { scheme: "https", ..kind });
+        let over_tls = over_tls.into_iter();
+        let over_tls = over_tls.chain(["ship", "ws"].map(|name| websocket(name, "wss")));
+        plain.chain(over_tls).map(Arc::new).collect()
+    }
+
+    fn is_websocket(&self) -> bool {
+        self.scheme.starts_with("ws")
+    }
+
+    fn is_tls(&self) -> bool {
+        self.scheme.ends_with('s') && self.scheme != "ws"
+    }
+
+    /// The options and the request that ask the service at this place.
+    fn request(&self, place: &str) -> (Vec<String>, String) {
+        let url = format!("{}://{place}", self.scheme);
+        // Room for bodies to age.
+        let blocks = 1_000_000;
+        match self.name {
+            "hls" => (vec!["-u".to_owned(), url], "hls 10".to_owned()),
+            "ws" | "stream" => (vec![], format!("{}|{url}", self.name)),
+            name => (vec![], format!("{name}|{url}|{blocks}")),
+        }
+    }
+
+    /// How the whole answer comes: a head and a body, or the upgrade and what is sent behind it.
+    fn parts(&self, head: &str) -> Vec<Vec<u8>> {
+        let mut parts = match self.scheme {
+            "http" | "https" => {
+                let answer = response(self.status, self.body.as_bytes());
+                let (head, body) = answer.split_at(answer.len() - self.body.len());
+                vec![head.to_vec(), body.to_vec()]
+            }
+            _ => session(head, &Node::healthy()),
+        };
+        if self.name == "ws" {
+            parts.truncate(1);
+        }
+        parts
+    }
+
+    fn state(&self, finding: Finding) -> &'static str {
+        match (finding, self.name) {
+            (Finding::Nothing, _) => "up",
+            (Finding::WellFormed, _) if !self.is_websocket() => "up",
+            (Finding::Status, "atomic" | "contract") => "down",
+            (_, "hls") => "down",
+            _ => "fail",
+        }
+    }
+}
+
+/// What is to be found out about a service.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Finding {
+    /// Nothing is wrong.
+    Nothing,
+    /// It answers over HTTP what it should, which no WebSocket should.
+    WellFormed,
+    /// It answers with the status of an error.
+    Status,
+    /// It cannot be measured.
+    Unmeasured,
+}
+
+/// A connection to a service in which the request's head has been read.
+struct Exchange<'a> {
+    stream: &'a mut dyn Duplex,
+    /// What carries it.
+    tcp: TcpStream,
+    head: String,
+}
+
+/// What is wrong with a service.
+struct Fault {
+    name: String,
+    finding: Finding,
+    /// Part of the description.
+    why: &'static str,
+    act: Act,
+}
+
+type Talk = Arc<dyn Fn(&mut Exchange, &Kind) + Send + Sync>;
+
+/// Where and when it goes wrong.
+#[derive(Clone)]
+enum Act {
+    /// Nobody listens.
+    Refuses,
+    /// Somebody does, and never accepts.
+    Deaf,
+    /// The URL names another host.
+    Host(&'static str),
+    /// The same, asked in a network of its own.
+    Isolated(&'static str),
+    /// As soon as the connection is there.
+    Connected(fn(&mut TcpStream)),
+    /// When the client has said hello in TLS; what should be said now goes with it.
+    Greeted(Arc<dyn Fn(&mut TcpStream, &[u8]) + Send + Sync>),
+    /// The certificate is for another host, or of an authority that nobody trusts.
+    OtherHost,
+    OtherAuthority,
+    /// TLS where nobody asked for it.
+    UnaskedTls,
+    /// When the request has been read.
+    Asked(Talk),
+}
+
+fn fault(name: impl Into<String>, finding: Finding, why: &'static str, act: Act) -> Fault {
+    Fault { name: name.into(), finding, why, act }
+}
+
+/// The fault of a service that answers, with success, what this makes of its answer's body.
+fn body(
+    name: &str,
+    finding: Finding,
+    make: impl Fn(&Kind) -> Vec<u8> + Send + Sync + 'static,
+) -> Fault {
+    let talk = move |exchange: &mut Exchange, kind: &Kind| {
+        send(exchange.stream, response(kind.status, &make(kind)));
+    };
+    fault(format!("body: {name}"), finding, "", Act::Asked(Arc::new(talk)))
+}
+
+/// The same with what is judged replaced.
+fn value(value: impl AsRef<[u8]> + Send + Sync + 'static, name: &str) -> Fault {
+    body(name, Finding::Unmeasured, move |kind| {
+        let parts: Vec<_> = kind.body.split(&kind.value).map(str::as_bytes).collect();
+        parts.join(value.as_ref())
+    })
+}
+
+/// The same with this header and a body as it then has to be.
+fn encoded(
+    name: &str,
+    finding: Finding,
+    header: &'static str,
+    encode: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static,
+) -> Fault {
+    let talk = move |exchange: &mut Exchange, kind: &Kind| {
+        let encoded = encode(kind.body.as_bytes());
+        let length = match header {
+            "Transfer-Encoding: chunked" => String::new(),
+            _ => format!("Content-Length: {}\r\n", encoded.len()),
+        };
+        send(exchange.stream, format!("HTTP/1.1 {}\r\n{header}\r\n{length}\r\n", kind.status));
+        send(exchange.stream, encoded);
+    };
+    fault(name, finding, "", Act::Asked(Arc::new(talk)))
+}
+
+/// The body with so much that does not matter in it that it has this size.
+fn padded(kind: &Kind, size: usize) -> Vec<u8> {
+    let body = kind.body.as_bytes();
+    let room = size - body.len();
+    let (first, pad, unit, end) = match body.split_first() {
+        Some((b'{', _)) => ("{\"pad\":[0", "", ",0", "],"),
+        _ => ("pad=1\n", "", "pad=1\n", ""),
+    };
+    let rest = if first.starts_with('{') { &body[1..] } else { body };
+    let taken = first.len() + end.len() + (rest.len()) - body.len();
+    let mut padded = format!("{first}{pad}{}", unit.repeat((room - taken) / unit.len()));
+    padded += end;
+    let mut padded = [padded.as_bytes(), rest].concat();
+    padded.resize(size, b'\n');
+    padded
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip =
+        Command::new("gzip").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    gzip.stdin.take().unwrap().write_all(bytes).unwrap();
+    gzip.wait_with_output().unwrap().stdout
+}
+
+/// What can be wrong with the service that a kind of request asks.
+fn faults(kind: &Kind) -> Vec<Fault> {
+    use Finding::*;
+    let healthy: Talk = Arc::new(|exchange, kind| {
+        let parts = kind.parts(&exchange.head);
+        play_until(exchange.stream, &parts, parts.len());
+    });
+    let mut faults = vec![
+        fault("none", Nothing, "", Act::Asked(healthy)),
+        fault("refuses", Unmeasured, "refused the connection", Act::Refuses),
+        fault("never accepts", Unmeasured, NO_ANSWER, Act::Deaf),
+        fault("has no address", Unmeasured, "does not resolve", Act::Host("service.invalid")),
+        fault("has no route", Unmeasured, "unreachable", Act::Isolated("192.0.2.1")),
+        fault("has a silent name server", Unmeasured, NO_NAME, Act::Isolated("service.example")),
+        fault("accepts and hangs", Unmeasured, NO_ANSWER, Act::Connected(|tcp| hold(tcp))),
+        fault("accepts and closes", Unmeasured, "closed the", Act::Connected(|_| {})),
+        fault(
+            "accepts and resets",
+            Unmeasured,
+            "closed the",
+            Act::Connected(|tcp| Ending::Reset.carry_out(&mut &*tcp, tcp, b"")),
+        ),
+        fault(
+            "speaks SSH first",
+            Unmeasured,
+            if kind.is_tls() { "speaks no TLS" } else { "sent no valid HTTP" },
+            Act::Connected(|tcp| {
+                send(tcp, SSH);
+                hold(tcp);
+            }),
+        ),
+        fault(
+            "sends zeros at once and for ever",
+            Unmeasured,
+            if kind.is_tls() { "speaks no TLS" } else { "" },
+            Act::Connected(|tcp| send_for_ever(tcp, [0; 4096])),
+        ),
+    ];
+
+    for (name, instead, why) in INSTEAD {
+        let finding = if why.contains("HTTP 5") || why.contains("HTTP 4") || why.contains("HTTP 3")
+        {
+            Status
+        } else {
+            Unmeasured
+        };
+        let why = if kind.is_websocket() { "" } else { why };
+        let act = Act::Asked(Arc::new(move |exchange, _| instead(exchange.stream)));
+        faults.push(fault(name, finding, why, act));
+    }
+
+    for part in 0..kind.parts("").len() {
+        for is_within in [false, true] {
+            for ending in Ending::ALL {
+                let talk = move |exchange: &mut Exchange, kind: &Kind| {
+                    let parts = kind.parts(&exchange.head);
+                    play_until(exchange.stream, &parts, part);
+                    let half = parts[part].len() / 2;
+                    let (begun, rest) = parts[part].split_at(if is_within { half } else { 0 });
+                    send(exchange.stream, begun);
+                    let rest = if kind.is_websocket() {
+                        rest.to_vec()
+                    } else {
+                        [rest, &parts[part + 1..].concat()].concat()
+                    };
+                    ending.carry_out(exchange.stream, &exchange.tcp, &rest);
+                };
+                let place = if is_within { "within" } else { "before" };
+                let name = format!("{ending:?} {place} part {part}");
+                faults.push(fault(name, Unmeasured, ending.why(), Act::Asked(Arc::new(talk))));
+            }
+        }
+    }
+
+    let deep = |open: &str, close: &str| open.repeat(100_000) + &close.repeat(100_000);
+    faults.extend([
+        body("just under 1 MiB", WellFormed, |kind| padded(kind, BODY_LIMIT - 1)),
+        body("1 MiB", WellFormed, |kind| padded(kind, BODY_LIMIT)),
+        body("just over 1 MiB", Unmeasured, |kind| padded(kind, BODY_LIMIT + 1)),
+        body("blanks, just over 1 MiB", Unmeasured, |kind| {
+            let mut body = kind.body.clone().into_bytes();
+            body.resize(BODY_LIMIT + 1, b' ');
+            body
+        }),
+        body("empty", Unmeasured, |_| vec![]),
+        body("HTML", Unmeasured, |_| b"<html>It works!</html>".to_vec()),
+        body("nothing but brackets", Unmeasured, |_| b"[".repeat(100_000)),
+        body("all byte values", Unmeasured, |_| (0..=255).collect()),
+        body("half", Unmeasured, |kind| {
+            let end = kind.body.find(&kind.value).unwrap();
+            kind.body.as_bytes()[..end].to_vec()
+        }),
+        value(deep("[", "]"), "100,000 brackets"),
+        value(deep("{\"a\":", "}"), "100,000 groups"),
+        value("[".repeat(100_000), "100,000 brackets that open"),
+        value("NaN", "NaN"),
+        value("\"NaN\"", "NaN as text"),
+        value("nan", "nan"),
+        value("inf", "inf"),
+        value("-Infinity", "-Infinity"),
+        value("1e999", "1e999"),
+        value("-1e999", "-1e999"),
+        value("-1", "-1"),
+        value("0x10", "a hexadecimal number"),
+        value("9".repeat(100_000), "100,000 digits"),
+        value("18446744073709551616", "2^64"),
+        value("null", "null"),
+        value(b"\xff", "a byte that is no UTF-8"),
+        value(b"\"\xff\xfe\"", "text that is no UTF-8"),
+        value(b"\"\xed\xa0\x80\"", "a surrogate in UTF-8"),
+        value("\"\\ud800\"", "half a surrogate pair"),
+        value("\"\\u0000\r\nup 100%\\n\"", "control characters"),
+        encoded("gzip, not asked for", Unmeasured, "Content-Encoding: gzip", gzip),
+        encoded("said to be gzip", WellFormed, "Content-Encoding: identity", <[u8]>::to_vec),
+        encoded("chunked", WellFormed, "Transfer-Encoding: chunked", |body| {
+            [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
+        }),
+        encoded("chunked without a last chunk", Unmeasured, "Transfer-Encoding: chunked", |body| {
+            [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat()
+        }),
+        encoded("a chunk without its end", Unmeasured, "Transfer-Encoding: chunked", |body| {
+            [format!("{:x}\r\n", body.len()).as_bytes(), body, b"0\r\n\r\n"].concat()
+        }),
+        encoded("a chunk that is too short", Unmeasured, "Transfer-Encoding: chunked", |body| {
+            [format!("{:x}\r\n", body.len() + 99).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
+        }),
+        encoded("a chunk that is too long", Unmeasured, "Transfer-Encoding: chunked", |body| {
+            [format!("{:x}\r\n", body.len() - 1).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
+        }),
+    ]);
+
+    if kind.is_tls() {
+        for is_within in [false, true] {
+            for ending in Ending::ALL {
+                let talk = move |tcp: &mut TcpStream, hello: &[u8]| {
+                    let half = if is_within { hello.len() / 2 } else { 0 };
+                    let (begun, rest) = hello.split_at(half);
+                    send(tcp, begun);
+                    let carrier = tcp.try_clone().unwrap();
+                    ending.carry_out(tcp, &carrier, rest);
+                };
+                let place = if is_within { "within" } else { "before" };
+                let name = format!("{ending:?} {place} the server's hello");
+                faults.push(fault(name, Unmeasured, ending.why(), Act::Greeted(Arc::new(talk))));
+            }
+        }
+        let greeted = |name: &str, why, answer: &'static [u8]| {
+            let talk = move |tcp: &mut TcpStream, _: &[u8]| send(tcp, answer);
+            fault(name, Unmeasured, why, Act::Greeted(Arc::new(talk)))
+        };
+        faults.extend([
+            greeted("answers TLS over HTTP", "speaks no TLS", b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+            greeted("answers TLS with an alert", "", TLS_ALERT),
+            fault("is another host", Unmeasured, "is for another name", Act::OtherHost),
+            fault("is trusted by nobody", Unmeasured, "no valid certificate", Act::OtherAuthority),
+        ]);
+    } else {
+        faults.push(fault("speaks TLS", Unmeasured, "sent no valid HTTP", Act::UnaskedTls));
+    }
+    faults
+}
+
+/// What every fault needs.
+struct World {
+    authority: Authority,
+    stranger: Authority,
+    isolated: Namespace,
+    deaf: Deaf,
+    /// Instances of xinetd that start an agent without a statistics page, with this timeout.
+    idle: Mutex<Vec<(Duration, Xinetd)>>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            authority: Authority::new(),
+            stranger: Authority::new(),
+            isolated: Namespace::new(),
+            deaf: Deaf::new(),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// The server of a service with a fault, if it has one, and where to ask it.
+    fn serve(&self, kind: &Arc<Kind>, fault: &Fault) -> (Option<Server>, String) {
+        let place = |host: &str, server: Server| {
+            let place = format!("{host}:{}", server.address.port());
+            (Some(server), place)
+        };
+        let own_host = if kind.is_tls() { "localhost" } else { "127.0.0.1" };
+        let over_tls = |authority: &Authority, talk: Talk| {
+            let kind = kind.clone();
+            authority.server(move |mut stream| {
+                let tcp = stream.sock.try_clone().unwrap();
+                let head = read_head(&mut stream);
+                talk(&mut Exchange { stream: &mut stream, tcp, head }, &kind);
+            })
+        };
+        let nothing: Talk = Arc::new(|_, _| {});
+        match fault.act.clone() {
+            Act::Refuses => (None, own_address().to_string()),
+            Act::Deaf => (None, self.deaf.address.to_string()),
+            Act::Host(host) | Act::Isolated(host) => (None, format!("{host}:8080")),
+            Act::Connected(talk) => place(own_host, Server::accepting(talk)),
+            Act::Greeted(talk) => {
+                let server = self.authority.greeted_server(move |tcp, hello| talk(tcp, hello));
+                place(own_host, server)
+            }
+            Act::OtherHost => place("127.0.0.1", over_tls(&self.authority, nothing)),
+            Act::OtherAuthority => place(own_host, over_tls(&self.stranger, nothing)),
+            Act::UnaskedTls => place(own_host, over_tls(&self.authority, nothing)),
+            Act::Asked(talk) if kind.is_tls() => place(own_host, over_tls(&self.authority, talk)),
+            Act::Asked(talk) => {
+                let kind = kind.clone();
+                let server = Server::accepting(move |stream| {
+                    let tcp = stream.try_clone().unwrap();
+                    let head = read_head(stream);
+                    talk(&mut Exchange { stream, tcp, head }, &kind);
+                });
+                place(own_host, server)
+            }
+        }
+    }
+
+    /// A command that becomes the agent.
+    fn agent(&self, fault: &Fault) -> Command {
+        let mut command = match fault.act {
+            Act::Isolated(_) => self.isolated.agent(),
+            _ => Command::new(AGENT),
+        };
+        command.env("SSL_CERT_FILE", self.authority.file());
+        command
+    }
+}
+
+/// A way in which the agent is started.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    PipeAndArgument,
+    PipeAndLine,
+    SocketAndArgument,
+    SocketAndLine,
+    Xinetd,
+}
+
+impl Way {
+    const ALL: [Self; 5] = [
+        Self::PipeAndArgument,
+        Self::PipeAndLine,
+        Self::SocketAndArgument,
+        Self::SocketAndLine,
+        Self::Xinetd,
+    ];
+
+    /// One run, which has ended when this returns.
+    fn run(self, world: &World, fault: &Fault, options: &[String], request: &str) -> Outcome {
+        let mut command = world.agent(fault);
+        command.args(options);
+        let line = format!("{request}\n");
+        match self {
+            Self::PipeAndArgument => on_pipe(command.args(request.split(' ')), ""),
+            Self::PipeAndLine => on_pipe(&mut command, &line),
+            Self::SocketAndArgument => {
+                Connection::open_to(command.args(request.split(' ')), b"").finish()
+            }
+            Self::SocketAndLine => Connection::open_to(&mut command, line.as_bytes()).finish(),
+            Self::Xinetd => under_xinetd(world, fault, options, &line),
+        }
+    }
+}
+
+/// Runs the agent on a pipe that nobody closes.
+fn on_pipe(command: &mut Command, sent: &str) -> Outcome {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(sent.as_bytes()).unwrap();
+    let start = Instant::now();
+    let outcome = outcome(command.stdin(reader).output().unwrap(), start);
+    drop(writer);
+    outcome
+}
+
+/// Sends the request to the agent of a shipped file.
+fn under_xinetd(world: &World, fault: &Fault, options: &[String], line: &str) -> Outcome {
+    let mut args = vec!["--agent-send", "required"];
+    args.extend(options.iter().map(String::as_str));
+    let args = args.join(" ");
+    let environment = [("SSL_CERT_FILE", world.authority.file())];
+    let timeout = fault.timeout();
+    let has_page = options.iter().any(|option| option == "-u");
+    let is_isolated = matches!(fault.act, Act::Isolated(_));
+    let shipped = if has_page {
+        include_str!("../xinetd/haproxy-agent-check")
+    } else {
+        include_str!("../xinetd/antelope-agent-check")
+    };
+    let idle = || {
+        let mut idle = world.idle.lock().unwrap();
+        let place = idle.iter().position(|(each, _)| *each == timeout)?;
+        (!has_page && !is_isolated).then(|| idle.swap_remove(place).1)
+    };
+    let xinetd = match idle() {
+        Some(xinetd) => xinetd,
+        None if is_isolated => {
+            Xinetd::start_through(&world.isolated.agent(), shipped, &args, &environment)
+        }
+        None => Xinetd::start_in(&environment, shipped, &args),
+    };
+    let start = Instant::now();
+    let stdout = ask(xinetd.address, line.as_bytes());
+    let took = start.elapsed();
+    xinetd.wait_until_idle();
+    if !has_page && !is_isolated {
+        world.idle.lock().unwrap().push((timeout, xinetd));
+    }
+    Outcome { stdout, stderr: String::new(), exit_status: None, took }
+}
+
+impl Fault {
+    /// Whether the answer is known without waiting for anything.
+    fn is_plain(&self) -> bool {
+        match self.finding {
+            Finding::Nothing | Finding::WellFormed | Finding::Status => true,
+            Finding::Unmeasured => !["", NO_ANSWER, NO_NAME].contains(&self.why),
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        if self.is_plain() { LONG_TIMEOUT } else { TIMEOUT }
+    }
+
+    /// The longest that a run may take.
+    fn latest(&self) -> Duration {
+        if self.is_plain() { PROMPTLY } else { TIMEOUT + LATEST }
+    }
+}
+
+/// A kind of request, what is wrong with the service it asks, and how the agent is started.
+type Combination = (Arc<Kind>, Arc<Fault>, Way);
+
+/// Why a run is not as it should be.
+enum Wrong {
+    /// It was right, and too long.
+    Late(String),
+    Otherwise(String),
+}
+
+/// One run, how long it took, and what was wrong with it.
+fn carry_out(world: &World, (kind, fault, way): &Combination) -> (Duration, Result<(), Wrong>) {
+    let (_server, place) = world.serve(kind, fault);
+    let (mut options, request) = kind.request(&place);
+    options.extend(["-d".to_owned(), "-t".to_owned()]);
+    options.push(fault.timeout().as_millis().to_string());
+    let case = format!("{way:?} {} {request}: {}", options.join(" "), fault.name);
+    let run = || way.run(world, fault, &options, &request);
+    let Ok(outcome) = catch_unwind(AssertUnwindSafe(run)) else {
+        return (Duration::MAX, Err(Wrong::Otherwise(format!("{case}: the run has no end"))));
+    };
+    let verdict = match judge(kind, fault, *way, &outcome) {
+        Err(why) => Err(Wrong::Otherwise(format!("{case}: {why}: {outcome:?}"))),
+        Ok(()) if outcome.took > fault.latest() => {
+            Err(Wrong::Late(format!("{case}: it is late: {outcome:?}")))
+        }
+        Ok(()) => Ok(()),
+    };
+    (outcome.took, verdict)
+}
+
+/// Fails with what is wrong with the outcome of a run, apart from its time.
+fn judge(kind: &Kind, fault: &Fault, way: Way, outcome: &Outcome) -> Result<(), String> {
+    let reply = Reply::parse(outcome.stdout.as_bytes())?;
+    let state = kind.state(fault.finding);
+    let is_up = state == "up";
+    let weight = (is_up && kind.name == "hls").then_some(100);
+    let exit_status = (!matches!(way, Way::Xinetd)).then_some(i32::from(!is_up));
+    let says_why = reply.description.is_some_and(|text| text.contains(fault.why));
+    match () {
+        () if (reply.state, reply.weight_percent, reply.is_ready) != (state, weight, false) => {
+            Err(format!("it is not {state}"))
+        }
+        () if !is_up && !says_why => Err(format!("it does not say: {}", fault.why)),
+        () if outcome.exit_status != exit_status => Err("it has another exit status".to_owned()),
+        () if !outcome.stderr.is_empty() => Err("it writes to standard error".to_owned()),
+        () => Ok(()),
+    }
+}
+
+#[test]
+fn whatever_is_wrong_with_a_service_the_answer_is_one_line_in_time() {
+    let world = World::new();
+    let start = Instant::now();
+    let mut combinations: Vec<Combination> = Vec::new();
+    for kind in Kind::all() {
+        for fault in faults(&kind).into_iter().map(Arc::new) {
+            combinations.extend(Way::ALL.map(|way| (kind.clone(), fault.clone(), way)));
+        }
+    }
+    let (next, ran) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (longest, late) = (Mutex::new(Duration::ZERO), Mutex::new(Vec::new()));
+    let wrong = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(combination) = combinations.get(next.fetch_add(1, Ordering::SeqCst)) {
+            let (took, verdict) = carry_out(&world, combination);
+            if !combination.1.is_plain() {
+                let mut longest = longest.lock().unwrap();
+                *longest = longest.max(took);
+            }
+            match verdict {
+                Ok(()) => {}
+                Err(Wrong::Late(_)) => late.lock().unwrap().push(combination),
+                Err(Wrong::Otherwise(why)) => wrong.lock().unwrap().push(why),
+            }
+            ran.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(work);
+        }
+    });
+    let (ran, mut wrong) = (ran.into_inner(), wrong.into_inner().unwrap());
+    // So many at a time are no fair trial of how long one takes: alone it has to be in time.
+    let late = late.into_inner().unwrap();
+    for combination in &late {
+        if let (_, Err(Wrong::Late(why) | Wrong::Otherwise(why))) = carry_out(&world, combination) {
+            wrong.push(why);
+        }
+    }
+    println!(
+        "{ran} combinations in {:.1?}; the longest of those with {TIMEOUT:?} took {:?}; \
+         {} were late among the others and tried again alone",
+        start.elapsed(),
+        longest.into_inner().unwrap(),
+        late.len()
+    );
+    assert_eq!(ran, combinations.len(), "none is skipped");
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
