@@ -492,13 +492,6 @@ impl Xinetd {
         let folder = format!("/proc/{}/fd", self.process.0.id());
         std::fs::read_dir(folder).unwrap().count()
     }
-
-    /// How many processes it has started that are still there.
-    pub fn children(&self) -> usize {
-        let id = self.process.0.id();
-        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-        children.unwrap().split_ascii_whitespace().count()
-    }
 }
 
 /// Who runs the tests.
