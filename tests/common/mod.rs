@@ -354,9 +354,16 @@ pub fn ask(address: SocketAddr, line: &[u8]) -> String {
     try_ask(address, line).expect("the connection is accepted, and closed and not reset")
 }
 
-/// The same where it may fail. The line rides on the last packet of the handshake, so that it is there
-/// before the supervisor sees the connection.
+/// The same where it may fail.
 pub fn try_ask(address: SocketAddr, line: &[u8]) -> std::io::Result<String> {
+    let mut reply = String::new();
+    connect_and_send(address, line)?.read_to_string(&mut reply)?;
+    Ok(reply)
+}
+
+/// Connects to a supervisor and sends a line as HAProxy does: it rides on the last packet of the
+/// handshake, so that it is there before the supervisor sees the connection.
+pub fn connect_and_send(address: SocketAddr, line: &[u8]) -> std::io::Result<TcpStream> {
     use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt::set_tcp_quickack};
     let stream = socket(AddressFamily::INET, SocketType::STREAM, None)?;
     if !line.is_empty() {
@@ -366,9 +373,7 @@ pub fn try_ask(address: SocketAddr, line: &[u8]) -> std::io::Result<String> {
     let mut stream = TcpStream::from(stream);
     stream.write_all(line)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply)?;
-    Ok(reply)
+    Ok(stream)
 }
 
 /// xinetd with the service file that the repository ships, on another port.
