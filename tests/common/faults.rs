@@ -30,10 +30,26 @@ pub const INSTEAD: [(&str, Instead, &str); 30] = [
     ("sends nothing", |_| {}, CUT),
     ("answers 503", |stream| send(stream, response("503 Busy", b"{}")), "answered HTTP 503"),
     ("answers 404", |stream| send(stream, response("404 Not Found", b"")), "answered HTTP 404"),
-    ("redirects in a loop", |stream| redirect(stream, "301 Moved", "/"), "answered HTTP 301; "),
-    ("redirects to itself", |stream| redirect(stream, "302 Found", ""), NOT_FOLLOWED),
-    ("redirects away", |stream| redirect(stream, "307 Go", "http://192.0.2.1/"), "HTTP 307; "),
-    ("redirects nowhere", |stream| redirect(stream, "308 Go", "gopher://\u{ff}"), "HTTP 308; "),
+    (
+        "redirects in a loop",
+        |stream| redirect(stream, "301 Moved", "/"),
+        "answered HTTP 301; redirects are not followed",
+    ),
+    (
+        "redirects to itself",
+        |stream| redirect(stream, "302 Found", ""),
+        "answered HTTP 302; redirects are not followed",
+    ),
+    (
+        "redirects away",
+        |stream| redirect(stream, "307 Go", "http://192.0.2.1/"),
+        "answered HTTP 307; redirects are not followed",
+    ),
+    (
+        "redirects nowhere",
+        |stream| redirect(stream, "308 Go", "gopher://\u{ff}"),
+        "answered HTTP 308; redirects are not followed",
+    ),
     ("answers as SSH", |stream| send(stream, SSH), "sent no valid HTTP"),
     ("answers as SSH and waits", send_ssh_and_hold, "sent no valid HTTP"),
     ("answers as SMTP", |stream| send(stream, "220 mail.example ESMTP\r\n"), "sent no valid HTTP"),
@@ -50,7 +66,6 @@ pub const INSTEAD: [(&str, Instead, &str); 30] = [
 
 const TIMEOUT: &str = "no answer within 400 ms";
 const CUT: &str = "closed the connection within the answer";
-const NOT_FOLLOWED: &str = "answered HTTP 302; redirects are not followed";
 
 /// What an SSH server says first.
 pub const SSH: &str = "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n";
