@@ -165,7 +165,10 @@ struct Fault {
     act: Act,
 }
 
+/// What it then does: when the request has been read, or when the client has said hello in TLS, with
+/// what it should say now.
 type Talk = Arc<dyn Fn(&mut Exchange, &Kind) + Send + Sync>;
+type Greet = Arc<dyn Fn(&mut TcpStream, &[u8]) + Send + Sync>;
 
 /// Where and when it goes wrong.
 #[derive(Clone)]
@@ -180,8 +183,8 @@ enum Act {
     Isolated(&'static str),
     /// As soon as the connection is there.
     Connected(fn(&mut TcpStream)),
-    /// When the client has said hello in TLS; what should be said now goes with it.
-    Greeted(Arc<dyn Fn(&mut TcpStream, &[u8]) + Send + Sync>),
+    /// When the client has said hello in TLS.
+    Greeted(Greet),
     /// The certificate is for another host, or of an authority that nobody trusts.
     OtherHost,
     OtherAuthority,
@@ -236,17 +239,12 @@ fn encoded(
 
 /// The body with so much that does not matter in it that it has this size.
 fn padded(kind: &Kind, size: usize) -> Vec<u8> {
-    let body = kind.body.as_bytes();
-    let room = size - body.len();
-    let (first, pad, unit, end) = match body.split_first() {
-        Some((b'{', _)) => ("{\"pad\":[0", "", ",0", "],"),
-        _ => ("pad=1\n", "", "pad=1\n", ""),
+    let (start, unit, rest) = match kind.body.strip_prefix('{') {
+        Some(rest) => ("{\"pad\":[0", ",0", format!("],{rest}")),
+        None => ("", "pad=1\n", kind.body.clone()),
     };
-    let rest = if first.starts_with('{') { &body[1..] } else { body };
-    let taken = first.len() + end.len() + (rest.len()) - body.len();
-    let mut padded = format!("{first}{pad}{}", unit.repeat((room - taken) / unit.len()));
-    padded += end;
-    let mut padded = [padded.as_bytes(), rest].concat();
+    let room = size - start.len() - rest.len();
+    let mut padded = [start, &unit.repeat(room / unit.len()), &rest].concat().into_bytes();
     padded.resize(size, b'\n');
     padded
 }
@@ -272,7 +270,7 @@ fn faults(kind: &Kind) -> Vec<Fault> {
         fault("has no address", Unmeasured, "does not resolve", Act::Host("service.invalid")),
         fault("has no route", Unmeasured, "unreachable", Act::Isolated("192.0.2.1")),
         fault("has a silent name server", Unmeasured, NO_NAME, Act::Isolated("service.example")),
-        fault("accepts and hangs", Unmeasured, NO_ANSWER, Act::Connected(|tcp| hold(tcp))),
+        fault("accepts and hangs", Unmeasured, NO_ANSWER, Act::Connected(hold)),
         fault("accepts and closes", Unmeasured, "closed the", Act::Connected(|_| {})),
         fault(
             "accepts and resets",
@@ -298,12 +296,7 @@ fn faults(kind: &Kind) -> Vec<Fault> {
     ];
 
     for (name, instead, why) in INSTEAD {
-        let finding = if why.contains("HTTP 5") || why.contains("HTTP 4") || why.contains("HTTP 3")
-        {
-            Status
-        } else {
-            Unmeasured
-        };
+        let finding = if why.starts_with("answered HTTP") { Status } else { Unmeasured };
         let why = if kind.is_websocket() { "" } else { why };
         let act = Act::Asked(Arc::new(move |exchange, _| instead(exchange.stream)));
         faults.push(fault(name, finding, why, act));
@@ -371,7 +364,7 @@ fn faults(kind: &Kind) -> Vec<Fault> {
         value("\"\\ud800\"", "half a surrogate pair"),
         value("\"\\u0000\r\nup 100%\\n\"", "control characters"),
         encoded("gzip, not asked for", Unmeasured, "Content-Encoding: gzip", gzip),
-        encoded("said to be gzip", WellFormed, "Content-Encoding: identity", <[u8]>::to_vec),
+        encoded("said to be as it is", WellFormed, "Content-Encoding: identity", <[u8]>::to_vec),
         encoded("chunked", WellFormed, "Transfer-Encoding: chunked", |body| {
             [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
         }),

@@ -506,11 +506,15 @@ pub fn user_name() -> String {
 }
 
 /// A copy of the agent that any user may run.
-pub fn shared_copy_of_agent(folder: &Path) -> std::path::PathBuf {
-    use std::fs::{Permissions, copy, set_permissions};
+///
+/// Made by another process: what is being started by another thread meanwhile would hold the copy open
+/// for writing for a moment, and who runs it in that moment finds it busy.
+pub fn shared_copy_of_agent(folder: &Path) -> PathBuf {
+    use std::fs::{Permissions, set_permissions};
     use std::os::unix::fs::PermissionsExt;
     let program = folder.join("haproxy-agent-check");
-    copy(AGENT, &program).unwrap();
+    let status = Command::new("cp").arg(AGENT).arg(&program).status();
+    assert!(status.expect("cp is installed").success());
     set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
     set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
     program
