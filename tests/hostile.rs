@@ -125,7 +125,7 @@ fn who_sends_for_ever_is_answered_in_time() {
 #[test]
 fn who_sends_one_byte_at_a_time_is_heard_to_the_end() {
     for service in [Service::optional(), Service::required()] {
-        let mut stream = connect_and_send(service.address().unwrap(), b"h");
+        let mut stream = connect_and_send(service.address(), b"h").unwrap();
         for byte in b"ls 5\r\n" {
             thread::sleep(Duration::from_millis(5));
             stream.write_all(&[*byte]).unwrap();
@@ -141,8 +141,8 @@ fn who_sends_one_byte_at_a_time_is_heard_to_the_end() {
 fn who_goes_away_leaves_nothing_behind() {
     for service in [Service::optional(), Service::required()] {
         for sent in [&b""[..], b"h", b"hls 5\n", &[b'x'; 4096]] {
-            drop(connect_and_send(service.address().unwrap(), sent));
-            let resetting = connect_and_send(service.address().unwrap(), sent);
+            drop(connect_and_send(service.address(), sent).unwrap());
+            let resetting = connect_and_send(service.address(), sent).unwrap();
             set_socket_linger(&resetting, Some(Duration::ZERO)).unwrap();
             drop(resetting);
         }
@@ -162,7 +162,7 @@ fn who_closes_his_half_is_answered() {
             (b"\n", without),
         ] {
             let start = Instant::now();
-            let mut stream = connect_and_send(service.address().unwrap(), sent);
+            let mut stream = connect_and_send(service.address(), sent).unwrap();
             stream.shutdown(Shutdown::Write).unwrap();
             let mut seen = String::new();
             stream.read_to_string(&mut seen).expect("the connection is closed, not reset");
@@ -215,7 +215,7 @@ fn who_sends_something_else_than_a_request_gets_one_printable_line() {
 #[test]
 fn who_never_reads_the_answer_holds_nothing() {
     for (service, line) in [(Service::optional(), &b""[..]), (Service::required(), b"hls 9\n")] {
-        let held: Vec<_> = (0..20).map(|_| connect_and_send(service.address().unwrap(), line)).collect();
+        let held: Vec<_> = (0..20).map(|_| connect_and_send(service.address(), line).unwrap()).collect();
         service.expect_well();
         drop(held);
     }

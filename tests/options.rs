@@ -258,18 +258,6 @@ fn the_explanation_is_coloured_on_a_terminal_unless_no_color_is_set() {
     assert!(!shown("NO_COLOR=1").contains('\x1b'));
 }
 
-/// The agent where /dev holds nothing but null and, if there is one, this socket as log; `dev` is an
-/// empty folder.
-fn agent_with_log(dev: &Path, socket: Option<&Path>) -> Command {
-    let script = "d=$1 s=$2; shift 2; : >$d/null; mount --bind /dev/null $d/null || exit
-        [ -z \"$s\" ] || { : >$d/log; mount --bind \"$s\" $d/log || exit; }
-        mount --rbind $d /dev && exec \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]).arg(dev);
-    command.arg(socket.unwrap_or(Path::new(""))).arg(AGENT);
-    command
-}
-
 fn with_log(socket: Option<&Path>, args: &[&str]) -> Outcome {
     let dev = tempfile::tempdir().unwrap();
     finish(agent_with_log(dev.path(), socket).args(args))

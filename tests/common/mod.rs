@@ -539,6 +539,37 @@ pub fn ask_over_unix_socket(args: &[&str], line: &[u8]) -> String {
     reply
 }
 
+/// The agent where /dev holds nothing but null and, if there is one, this socket as log; `dev` is an
+/// empty folder.
+pub fn agent_with_log(dev: &Path, socket: Option<&Path>) -> Command {
+    let script = "d=$1 s=$2; shift 2; : >$d/null; mount --bind /dev/null $d/null || exit
+        [ -z \"$s\" ] || { : >$d/log; mount --bind \"$s\" $d/log || exit; }
+        mount --rbind $d /dev && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]).arg(dev);
+    command.arg(socket.unwrap_or(Path::new(""))).arg(AGENT);
+    command
+}
+
+/// Whether a text is one reply in the form of the contract, its line end included.
+pub fn is_reply(text: &str) -> bool {
+    let Some(line) = text.strip_suffix('\n') else {
+        return false;
+    };
+    let (words, description) = match line.split_once(" # ") {
+        Some((words, description)) => (words, Some(description)),
+        None => (line, None),
+    };
+    let words = words.strip_prefix("ready ").unwrap_or(words);
+    let (state, weight) = words.split_once(' ').unwrap_or((words, "1%"));
+    let weight = weight.strip_suffix('%').and_then(|weight| weight.parse::<u16>().ok());
+    ["up", "down", "fail", "maint", "drain", "stopped"].contains(&state)
+        && weight.is_some()
+        && description.is_none_or(|text| !text.is_empty() && text.len() <= 100)
+        && line.len() <= 200
+        && line.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
 /// A pipe that takes no more, and its end that nobody reads.
 pub fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();

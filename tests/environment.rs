@@ -1,0 +1,843 @@
+//! What the machine, the kernel or whoever starts the agent can do to it: the line is written wherever
+//! a line can still be written, in time, and is never `up` by accident.
+
+mod common;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::set_socket_linger;
+use rustix::process::{Pid, Signal, kill_process};
+
+use common::*;
+
+/// How many runs go on at the same time where there are many.
+const POOL: usize = 4;
+
+/// The timeout of runs that may have to wait for it.
+const TIMEOUT: Duration = Duration::from_millis(400);
+
+/// Does something with each case, a few at a time.
+fn each<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+    let cases = Mutex::new(cases.into_iter().collect::<Vec<_>>().into_iter());
+    thread::scope(|scope| {
+        for _ in 0..POOL {
+            scope.spawn(|| {
+                while let Some(case) = next(&cases) {
+                    check(case);
+                }
+            });
+        }
+    });
+}
+
+fn next<T>(cases: &Mutex<std::vec::IntoIter<T>>) -> Option<T> {
+    cases.lock().unwrap().next()
+}
+
+/// A page on which `hls` is 5.
+fn page() -> Server {
+    Server::fixed(text_page(&[("streams_hls", "5")]))
+}
+
+/// The agent as the last words of another program's command line, with the timeout of these tests.
+fn under(program: &[&str], args: &[&str]) -> Command {
+    let mut command = Command::new(program[0]);
+    command.args(&program[1..]).arg(AGENT).args(["-t", "400"]).args(args);
+    // The standard library's own messages differ with it.
+    command.env_remove("RUST_BACKTRACE");
+    command
+}
+
+/// Runs a command to its end, killed or not, with nothing on standard input: what it wrote to standard
+/// output, and to standard error.
+fn outputs(command: &mut Command) -> (String, String) {
+    let output = command.stdin(Stdio::null()).output().expect("the program starts");
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// Everything that came over a connection until it was closed or reset.
+fn all_that_came(connection: &mut Connection) -> String {
+    let mut came = Vec::new();
+    let _ = connection.peer.read_to_end(&mut came);
+    String::from_utf8_lossy(&came).into_owned()
+}
+
+/// Checks a reply: the right one, or one that says that there was too little of something. `truth` is
+/// the right one without its description.
+#[track_caller]
+fn check_cautious(reply: &str, truth: &str, what: &dyn std::fmt::Debug) {
+    assert!(is_reply(reply), "{what:?}: {reply:?}");
+    let state = reply.split(" # ").next().unwrap().trim_end();
+    let is_cautious = ["down", "fail", "maint"].contains(&state.trim_start_matches("ready "));
+    assert!(state == truth || is_cautious, "{what:?}: {reply:?}, not {truth:?}");
+}
+
+/// Checks that what came over a connection means nothing to HAProxy, which reads one line: the C library and Rust's runtime
+/// write messages to standard error before the agent has begun, and that is the connection.
+#[track_caller]
+fn check_meaningless(text: &str, what: &dyn std::fmt::Debug) {
+    const WORDS: [&str; 7] = ["up", "down", "fail", "maint", "drain", "stopped", "ready"];
+    let line = text.lines().next().unwrap_or_default();
+    for word in line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '%')) {
+        let word = word.to_ascii_lowercase();
+        assert!(!WORDS.contains(&word.as_str()) && !word.ends_with('%'), "{what:?}: {text:?}");
+    }
+}
+
+// Files and folders
+
+/// Runs the agent after a script in a mount namespace of its own, where `$0` is an empty folder.
+fn among_mounts(script: &str, args: &[&str]) -> Outcome {
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!("{script} && exec \"$@\"");
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-c", &script]).arg(folder.path());
+    finish(command.arg(AGENT).args(args))
+}
+
+#[test]
+fn without_proc_or_sys_only_what_needs_them_is_down() {
+    let page = page();
+    let url = page.url();
+    let no_proc = "mount --bind \"$0\" /proc";
+    let no_sys = "mount --bind \"$0\" /sys";
+    let neither = "mount --bind \"$0\" /proc && mount --bind \"$0\" /sys";
+    let no_count = "mount --bind /proc/version /proc/stat && mount --bind \"$0\" /sys";
+    for (script, args, line, status) in [
+        (no_proc, &["cpu", "1000000"][..], "down\n", 1),
+        (no_sys, &["cpu", "1000000"], "up 100%\n", 0),
+        (no_sys, &["cpu", "0"], "down\n", 1),
+        (neither, &["cpu", "1000000"], "down\n", 1),
+        (no_count, &["cpu", "1000000"], "down\n", 1),
+        (neither, &["-u", &url, "hls", "6"], "up 100%\n", 0),
+        (neither, &["-u", &url, "hls", "5"], "down\n", 1),
+        (neither, &["-u", &url, "hls", "6", "cpu", "1000000"], "down\n", 1),
+        (neither, &["-m", "/none", "-u", &url, "hls", "6"], "ready up 100%\n", 0),
+        (neither, &["-l", "-e", "-m", "/etc/passwd", "cpu", "1"], "maint", 1),
+        (neither, &["v1|http://127.0.0.1:1"], "fail\n", 1),
+    ] {
+        let outcome = among_mounts(script, args);
+        assert!(outcome.stdout.starts_with(line), "{script} {args:?}: {outcome:?}");
+        assert!(is_reply(&outcome.stdout), "{script} {args:?}: {outcome:?}");
+        assert_eq!(outcome.exit_status, Some(status), "{script} {args:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_root_that_is_read_only_changes_nothing() {
+    let page = page();
+    let read_only = "mount --rbind / \"$0\" && mount -o remount,bind,ro \"$0\" &&
+        ! touch \"$0/etc/$$\" 2>/dev/null && set -- chroot \"$0\" \"$@\"";
+    for (args, line, status) in [
+        (&["cpu", "1000000"][..], "up 100%\n", 0),
+        (&["-u", &page.url(), "hls", "5"], "down\n", 1),
+        (&["--syslog", "-m", "/none", "cpu", "0"], "ready down\n", 1),
+    ] {
+        among_mounts(read_only, args).expect(line, status);
+    }
+}
+
+#[test]
+fn a_log_that_is_no_datagram_socket_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let _stream = UnixListener::bind(path("stream")).unwrap();
+    drop(UnixDatagram::bind(path("dead")).unwrap());
+    drop(UnixListener::bind(path("dead stream")).unwrap());
+    fs::write(path("file"), "").unwrap();
+    assert!(Command::new("mkfifo").arg(path("fifo")).status().unwrap().success());
+    for log in ["stream", "dead", "dead stream", "file", "fifo"] {
+        let dev = tempfile::tempdir().unwrap();
+        let log = path(log);
+        let mut command = agent_with_log(dev.path(), Some(&log));
+        let outcome = finish(command.args(["--syslog", "-t", "10s", "cpu", "0"]));
+        outcome.expect("down\n", 1);
+        assert!(outcome.took < Duration::from_secs(2), "{log:?}: {outcome:?}");
+    }
+}
+
+// Descriptors
+
+#[test]
+fn an_answer_depends_on_no_combination_of_closed_descriptors() {
+    let page = page();
+    let url = page.url();
+    for closed in 0..8 {
+        let close = |bit: usize, word: &'static str| if closed & bit > 0 { word } else { "" };
+        let input = if closed & 1 > 0 { "<&-" } else { "</dev/null" };
+        let script = format!("exec \"$0\" \"$@\" {input} {} {}", close(2, ">&-"), close(4, "2>&-"));
+        for (args, line, status) in [
+            (&["cpu", "1000000"][..], "up 100%\n", 0),
+            (&["cpu", "0"], "down\n", 1),
+            (&["-u", &url, "hls", "6"], "up 100%\n", 0),
+            (&["-e", "-m", "/none", "-u", &url, "hls", "5"], "ready down\n", 1),
+            (&["-l", "v1|http://127.0.0.1:1"], "fail\n", 1),
+        ] {
+            let mut command = Command::new("sh");
+            let outcome = finish(command.args(["-c", &script, AGENT]).args(args));
+            let line = if closed & 2 > 0 { "" } else { line };
+            outcome.expect(line, status);
+        }
+    }
+}
+
+/// Rust's runtime opens /dev/null in the place of a closed descriptor, and ends the process where it
+/// cannot: before the agent has begun.
+#[test]
+fn without_dev_null_closed_descriptors_leave_nothing_or_the_right_line() {
+    for closed in 0..8 {
+        let script = ["<&-", ">&-", "2>&-"].iter().enumerate().filter(|(n, _)| closed & 1 << n > 0);
+        let script: String = script.map(|(_, word)| format!(" {word}")).collect();
+        let script = format!("mount --bind \"$0\" /dev && exec \"$@\"{script}");
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", &script]).arg(folder.path());
+        let (stdout, _) = outputs(command.arg(AGENT).args(["cpu", "0"]));
+        let lines: &[&str] = if closed == 0 { &["down\n"] } else { &["", "down\n"] };
+        assert!(lines.contains(&stdout.as_str()), "{closed:b}: {stdout:?}");
+    }
+}
+
+#[test]
+fn few_descriptors_leave_a_reply_that_is_right_or_cautious() {
+    let page = page();
+    let url = page.url();
+    for limit in 0..=8 {
+        let limited = ["prlimit", &format!("--nofile={limit}")];
+        for (args, truth) in [
+            (&["debug|up"][..], "up"),
+            (&["-d", "cpu", "1000000"], "up 100%"),
+            (&["-d", "cpu", "0"], "down"),
+            (&["-d", "-u", &url, "hls", "6"], "up 100%"),
+            (&["-d", "-u", &url, "hls", "5"], "down"),
+            (&["-m", "/none", "cpu", "1000000"], "ready up 100%"),
+            (&["-d", "v1|http://127.0.0.1:1"], "fail"),
+            (&["-l", "-e", "stat:a", "5"], "down"),
+        ] {
+            let what = (limit, args);
+            let start = Instant::now();
+            let (reply, _) = outputs(&mut under(&limited, args));
+            check_cautious(&reply, truth, &what);
+            assert!(start.elapsed() < TIMEOUT + LATEST, "{what:?}: {:?}", start.elapsed());
+            // The three that are open, and one.
+            if limit >= 4 || args == ["debug|up"] {
+                assert_eq!(reply.split(" # ").next().unwrap().trim_end(), truth, "{what:?}");
+            }
+            let line: &[u8] = b"cpu 0\n";
+            let outcome = Connection::open_to(&mut under(&limited, args), line).finish();
+            assert!(is_reply(&outcome.stdout), "{what:?}: {outcome:?}");
+            assert!(!outcome.stdout.contains("up"), "{what:?}: {outcome:?}");
+            assert!(outcome.took < TIMEOUT + LATEST, "{what:?}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_socket_that_takes_no_more_does_not_hold_the_run() {
+    let fill = |socket: &OwnedFd| {
+        rustix::io::ioctl_fionbio(socket, true).unwrap();
+        while rustix::io::write(socket, &[0; 4096]).is_ok() {}
+        while rustix::io::write(socket, &[0]).is_ok() {}
+        rustix::io::ioctl_fionbio(socket, false).unwrap();
+    };
+    let (_unix_peer, unix) = UnixStream::pair().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _tcp_peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (tcp, _) = listener.accept().unwrap();
+    for socket in [OwnedFd::from(unix), OwnedFd::from(tcp)] {
+        fill(&socket);
+        for (args, status) in [(["cpu", "0"], 1), (["cpu", "1000000"], 0)] {
+            let start = Instant::now();
+            let mut agent = under(&["env"], &args);
+            agent.stdin(socket.try_clone().unwrap()).stdout(socket.try_clone().unwrap());
+            assert_eq!(agent.status().unwrap().code(), Some(status));
+            assert!(start.elapsed() < TIMEOUT + LATEST, "{:?}", start.elapsed());
+        }
+    }
+}
+
+#[test]
+fn a_pipe_that_is_read_late_takes_the_whole_line() {
+    let (mut reader, writer) = full_pipe();
+    let mut agent = Command::new(AGENT);
+    agent.args(["-t", "20s", "cpu", "0"]).stdin(Stdio::null()).stdout(writer);
+    let mut process = Process(agent.spawn().unwrap());
+    drop(agent);
+    wait_until_it_waits(process.0.id());
+    let mut all = Vec::new();
+    reader.read_to_end(&mut all).unwrap();
+    assert_eq!(all.split(|&byte| byte == 0).next_back().unwrap(), b"down\n");
+    assert_eq!(process.wait().code(), Some(1));
+}
+
+/// Waits until a process sleeps in poll(2).
+fn wait_until_it_waits(id: u32) {
+    wait_until("the agent waits", || {
+        let place = fs::read_to_string(format!("/proc/{id}/wchan")).ok()?;
+        place.contains("poll").then_some(())
+    });
+}
+
+#[test]
+fn broken_output_does_not_change_the_exit_status_whatever_sigpipe_does() {
+    for signal in ["--default-signal=PIPE", "--ignore-signal=PIPE", "--block-signal=PIPE"] {
+        for (args, status) in
+            [(&["-e", "cpu", "0"][..], 1), (&["cpu", "1000000"], 0), (&["-l", "hsl"], 2)]
+        {
+            let (reader, pipe) = std::io::pipe().unwrap();
+            drop(reader);
+            let (peer, unix) = UnixStream::pair().unwrap();
+            drop(peer);
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (reset, _) = listener.accept().unwrap();
+            set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+            drop(peer);
+            for output in [OwnedFd::from(pipe), OwnedFd::from(unix), OwnedFd::from(reset)] {
+                let mut agent = under(&["env", signal], args);
+                agent.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+                let ended = agent.status().unwrap();
+                assert_eq!(ended.code(), Some(status), "{signal} {args:?}: {ended:?}");
+            }
+        }
+    }
+}
+
+// Limits
+
+/// What the agent is asked where memory is short: its arguments, and the right state.
+fn requests_for_memory<'a>(page: &'a str, tls: &'a str) -> Vec<(Vec<&'a str>, &'static str)> {
+    vec![
+        (vec!["cpu", "1000000"], "up 100%"),
+        (vec!["-d", "-l", "-e", "cpu", "0"], "down"),
+        (vec!["-d", "-u", page, "hls", "6"], "up 100%"),
+        (vec!["-d", "-u", page, "hls", "5"], "down"),
+        (vec!["-d", "-u", tls, "hls", "6"], "down"),
+        (vec!["-m", "/none", "cpu", "1000000"], "ready up 100%"),
+        (vec!["-m", "/etc/passwd", "cpu", "1000000"], "maint"),
+        (vec!["-d", "hsl"], "fail"),
+    ]
+}
+
+/// Runs the agent under each of these limits. From the lowest on with which a run that measures
+/// nothing answers, every request must be answered; below, the kernel, the C library or Rust's
+/// runtime end the process before it has begun. Returns that lowest limit, in KiB.
+fn check_limits(option: &str, coarse: &[usize], margin_kib: usize) -> usize {
+    let page = page();
+    let url = page.url();
+    // Asks for TLS, and all of the certificates, without an answer.
+    let tls = url.replace("http:", "https:");
+    let answers = |kib: usize, args: &[&str]| {
+        let limit = format!("--{option}={}", kib * 1024);
+        outputs(&mut under(&["prlimit", &limit], args)).0
+    };
+    let lowest = coarse.iter().copied().find(|&kib| answers(kib, &["debug|up"]) == "up\n");
+    let above = lowest.expect("one of the limits is enough");
+    let below = coarse.iter().copied().rfind(|&kib| kib < above).unwrap_or(0);
+    let floor = (below..=above).step_by(4).find(|&kib| answers(kib, &["debug|up"]) == "up\n");
+    let floor = floor.unwrap();
+    let near = (floor.saturating_sub(64)..floor + margin_kib).step_by(4);
+    let limits: Vec<usize> = near.chain(coarse.iter().copied()).collect();
+    let requests = requests_for_memory(&url, &tls);
+    let cases = limits.iter().flat_map(|kib| requests.iter().map(move |case| (*kib, case)));
+    each(cases, |(kib, (args, truth))| {
+        let reply = answers(kib, args);
+        // A page or a few more: the kernel puts the stack and the heap where it likes.
+        if kib >= floor + 16 || !reply.is_empty() {
+            check_cautious(&reply, truth, &(option, kib, args));
+        }
+        if kib == *coarse.last().unwrap() {
+            assert_eq!(reply.split(" # ").next().unwrap().trim_end(), *truth, "{args:?}");
+        }
+    });
+    // What comes over a connection, on which the runtimes' messages go too.
+    let near = (floor.saturating_sub(64)..floor + 64).step_by(8);
+    each(near, |kib| {
+        let limit = format!("--{option}={}", kib * 1024);
+        let mut agent = under(&["prlimit", &limit], &["cpu", "1000000"]);
+        let came = all_that_came(&mut Connection::open_to(&mut agent, b"cpu 0\n"));
+        if is_reply(&came) {
+            check_cautious(&came, "down", &(option, kib));
+        } else {
+            check_meaningless(&came, &(option, kib));
+        }
+    });
+    report(&format!("--{option}: answers from {floor} KiB on"));
+    floor
+}
+
+/// Says something in the test's output in any case.
+fn report(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[test]
+fn every_limit_on_address_space_with_which_it_starts_leaves_a_reply() {
+    let coarse: Vec<usize> = (0..=16 * 1024).step_by(256).chain([100 * 1024]).collect();
+    let floor = check_limits("as", &coarse, 512);
+    assert!(floor < 8 * 1024, "{floor} KiB");
+}
+
+#[test]
+fn every_limit_on_data_with_which_it_starts_leaves_a_reply() {
+    let coarse: Vec<usize> = (0..=8 * 1024).step_by(256).chain([100 * 1024]).collect();
+    let floor = check_limits("data", &coarse, 512);
+    assert!(floor < 1024, "{floor} KiB");
+}
+
+#[test]
+fn every_limit_on_the_stack_with_which_it_starts_leaves_a_reply() {
+    let coarse: Vec<usize> = (0..512).step_by(32).chain([8 * 1024]).collect();
+    let floor = check_limits("stack", &coarse, 256);
+    assert!(floor < 128, "{floor} KiB");
+}
+
+#[test]
+fn an_answer_that_needs_more_memory_than_there_is_leaves_a_reply() {
+    // The most memory for a byte: maps in maps.
+    let nested = format!("{}1{}", "{\"\":".repeat(100), "}".repeat(100));
+    let maps = format!("[{}{nested}]", format!("{nested},").repeat(1700));
+    let bytes = vec![0xff; 1 << 20];
+    let json = Server::fixed(maps);
+    let text = Server::fixed(bytes);
+    let json_request = format!("v1|http://{}", json.address);
+    let text_url = text.url();
+    let cases = (4..=40).flat_map(|mib| [mib * 1024, mib * 1024 + 500]).flat_map(|kib| {
+        [(kib, vec!["-d", &json_request]), (kib, vec!["-d", "-u", &text_url, "hls", "5"])]
+    });
+    each(cases, |(kib, args)| {
+        let limit = format!("--as={}", kib * 1024);
+        let (reply, stderr) = outputs(&mut under(&["prlimit", &limit], &args));
+        let truth = if args.len() == 2 { "fail" } else { "down" };
+        check_cautious(&reply, truth, &(kib, &args, stderr));
+    });
+}
+
+#[test]
+fn without_a_thread_the_maintenance_file_is_still_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = shared_copy_of_agent(folder.path());
+    let (file, log) = (folder.path().join("maint"), folder.path().join("log"));
+    fs::write(&file, "drain by hand\n").unwrap();
+    let missing = folder.path().join("missing");
+    for (file, line, status) in [(&file, "drain # by hand\n", 1), (&missing, "ready up 100%\n", 0)]
+    {
+        // The limit does not hold for root.
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-e", "trace=clone,clone3", "-o"]).arg(&log);
+        if user_name() == "root" {
+            let nobody = ["--inh-caps=-all", "--bounding-set=-all", "--reuid=65534"];
+            command.arg("setpriv").args(nobody).arg("--clear-groups");
+        }
+        command.args(["prlimit", "--nproc=0"]).arg(&program);
+        let outcome = finish(command.args(["cpu", "1000000", "-m"]).arg(file));
+        outcome.expect(line, status);
+        let log = fs::read_to_string(&log).unwrap();
+        assert!(log.contains("EAGAIN"), "no thread can be made: {log}");
+    }
+}
+
+#[test]
+fn limits_on_files_and_processor_time_change_nothing() {
+    let page = page();
+    let hanging = Server::start(|stream| {
+        faults::send_for_ever(stream, "HTTP/1.1 102 Processing\r\n\r\n");
+    });
+    for limit in ["--fsize=0", "--cpu=1", "--core=0", "--memlock=0", "--sigpending=0"] {
+        for (args, line) in [
+            (&["cpu", "1000000"][..], "up 100%\n"),
+            (&["cpu", "0"], "down\n"),
+            (&["-u", &page.url(), "hls", "6"], "up 100%\n"),
+            (&["-u", &hanging.url(), "hls", "6"], "down\n"),
+            (&["-m", "/none", "cpu", "0"], "ready down\n"),
+        ] {
+            let start = Instant::now();
+            let (reply, _) = outputs(&mut under(&["prlimit", limit], args));
+            assert_eq!(reply, line, "{limit} {args:?}");
+            assert!(start.elapsed() < TIMEOUT + LATEST, "{limit} {args:?}: {:?}", start.elapsed());
+        }
+    }
+    // Where standard output is a file that may not grow there is nowhere to write to.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut agent = under(&["prlimit", "--fsize=0"], &["cpu", "0"]);
+    agent.stdin(Stdio::null()).stdout(file.reopen().unwrap()).status().unwrap();
+    assert_eq!(fs::read(file.path()).unwrap(), b"");
+}
+
+// Signals
+
+#[test]
+fn signals_that_are_blocked_or_ignored_at_the_start_change_nothing() {
+    let page = page();
+    let silent = Server::start(hold);
+    for signals in ["--block-signal", "--ignore-signal", "--default-signal"] {
+        for (args, line, status) in [
+            (&["cpu", "1000000"][..], "up 100%\n", 0),
+            (&["-u", &page.url(), "hls", "5"], "down\n", 1),
+            (&["-u", &silent.url(), "hls", "6"], "down\n", 1),
+            (&["-m", "/none", "cpu", "0"], "ready down\n", 1),
+            (&["--agent-send", "required"], "fail\n", 1),
+        ] {
+            let outcome = finish(&mut under(&["env", signals], args));
+            outcome.expect(line, status);
+            assert!(outcome.took < TIMEOUT + LATEST, "{signals} {args:?}: {outcome:?}");
+        }
+    }
+}
+
+/// A run that asks a silent page, and has asked it.
+fn waiting_run(program: &[&str]) -> (Connection, Server) {
+    let (send, receive) = mpsc::channel();
+    let send = Mutex::new(send);
+    let server = Server::start(move |stream| {
+        let _ = send.lock().unwrap().send(());
+        hold(stream);
+    });
+    let args = ["-u", &server.url(), "hls", "6"];
+    let connection = Connection::open_to(&mut under(program, &args), b"");
+    receive.recv_timeout(PATIENCE).expect("the page is asked");
+    wait_until_it_waits(connection.agent.0.id());
+    (connection, server)
+}
+
+fn pid(connection: &Connection) -> Pid {
+    Pid::from_raw(connection.agent.0.id() as i32).unwrap()
+}
+
+const SIGNALS: [Signal; 6] =
+    [Signal::ALARM, Signal::TERM, Signal::HUP, Signal::USR1, Signal::INT, Signal::PIPE];
+
+#[test]
+fn a_signal_during_the_run_is_its_end_or_nothing_at_all() {
+    each(SIGNALS, |signal| {
+        // PIPE is ignored by Rust's runtime.
+        let (connection, _server) = waiting_run(&["env", "--default-signal"]);
+        kill_process(pid(&connection), signal).unwrap();
+        let mut connection = connection;
+        let came = all_that_came(&mut connection);
+        let ended = connection.agent.wait();
+        let end = (came.as_str(), ended.signal().is_some());
+        let is_ignored = signal == Signal::PIPE;
+        assert_eq!(end, if is_ignored { ("down\n", false) } else { ("", true) }, "{signal:?}");
+    });
+    each(
+        SIGNALS.into_iter().flat_map(|signal| ["--ignore", "--block"].map(|how| (signal, how))),
+        {
+            |(signal, how)| {
+                let (connection, _server) = waiting_run(&["env", &format!("{how}-signal")]);
+                for _ in 0..20 {
+                    kill_process(pid(&connection), signal).unwrap();
+                }
+                let outcome = connection.finish();
+                outcome.expect("down\n", 1);
+                assert!(outcome.took < TIMEOUT + LATEST, "{signal:?} {how}: {outcome:?}");
+            }
+        },
+    );
+}
+
+#[test]
+fn signals_that_do_nothing_by_default_do_nothing() {
+    each([Signal::CHILD, Signal::URG, Signal::WINCH, Signal::CONT], |signal| {
+        let (connection, _server) = waiting_run(&["env", "--default-signal"]);
+        for _ in 0..20 {
+            kill_process(pid(&connection), signal).unwrap();
+        }
+        let outcome = connection.finish();
+        outcome.expect("down\n", 1);
+        assert!(outcome.took < TIMEOUT + LATEST, "{signal:?}: {outcome:?}");
+    });
+}
+
+#[test]
+fn a_run_that_was_stopped_past_its_deadline_still_answers() {
+    let (connection, _server) = waiting_run(&["env"]);
+    let (pid, start) = (pid(&connection), connection.start);
+    kill_process(pid, Signal::STOP).unwrap();
+    wait_until("the deadline is past", || (start.elapsed() > TIMEOUT + LATEST).then_some(()));
+    let again = Instant::now();
+    kill_process(pid, Signal::CONT).unwrap();
+    connection.finish().expect("down\n", 1);
+    // The kernel goes on with what was left of the wait.
+    assert!(again.elapsed() < TIMEOUT + LATEST, "{:?}", again.elapsed());
+}
+
+// Errors of system calls
+
+/// A request, and the right state.
+struct Traced {
+    args: Vec<String>,
+    /// What is sent over the connection; without it standard input and output are no connection.
+    line: Option<String>,
+    truth: &'static str,
+}
+
+impl Traced {
+    fn new(args: &[&str], truth: &'static str) -> Self {
+        let args = args.iter().map(|arg| arg.to_string()).collect();
+        Self { args, line: None, truth }
+    }
+
+    /// Runs under strace with these options; what came, how long it took, and strace's log.
+    fn run(&self, options: &[&str], folder: &Path) -> (String, Duration, String) {
+        static RUNS: AtomicUsize = AtomicUsize::new(0);
+        let log = folder.join(RUNS.fetch_add(1, Ordering::Relaxed).to_string());
+        let strace = ["strace", "-qq", "-o", log.to_str().unwrap()];
+        let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
+        let mut command = under(&[&strace, options].concat(), &args);
+        let start = Instant::now();
+        let came = match &self.line {
+            None => outputs(&mut command).0,
+            Some(line) => {
+                let mut connection = Connection::open_to(&mut command, line.as_bytes());
+                let came = all_that_came(&mut connection);
+                connection.agent.wait();
+                came
+            }
+        };
+        let took = start.elapsed();
+        let text = fs::read_to_string(&log).expect("strace writes its log");
+        fs::remove_file(&log).unwrap();
+        (came, took, text)
+    }
+}
+
+/// One system call of a run.
+#[derive(Clone, Debug)]
+struct Call {
+    name: String,
+    /// The how manieth call of its name it is, from 1 on.
+    nth: usize,
+    /// Whether the agent itself makes it, and not the C library or Rust's runtime before it begins.
+    is_ours: bool,
+    /// Whether it writes the reply.
+    writes_reply: bool,
+    is_after_reply: bool,
+}
+
+/// The system calls of a run, as strace lists them; of all threads, if it follows them.
+fn calls(log: &str) -> Vec<Call> {
+    let mut counts: HashMap<(&str, &str), usize> = HashMap::new();
+    let (mut is_ours, mut is_after_reply) = (false, false);
+    let mut calls = Vec::new();
+    for line in log.lines() {
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let (thread, line) = match line.split_once(' ') {
+            Some((thread, line)) if is_number(thread) => (thread, line.trim_start()),
+            _ => ("", line),
+        };
+        let Some((name, args)) = line.split_once('(') else {
+            continue;
+        };
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            continue;
+        }
+        let count = counts.entry((thread, name)).or_default();
+        *count += 1;
+        // The first that the agent asks is whether it has a terminal.
+        is_ours |= name == "ioctl";
+        let writes_reply = name == "write" && args.starts_with("1, ");
+        if name != "execve" {
+            let name = name.to_owned();
+            calls.push(Call { name, nth: *count, is_ours, writes_reply, is_after_reply });
+        }
+        is_after_reply |= writes_reply;
+    }
+    calls
+}
+
+const ERRORS: [&str; 5] = ["EINTR", "EAGAIN", "ENOMEM", "EIO", "EMFILE"];
+
+/// The calls that a signal can interrupt.
+const INTERRUPTIBLE: [&str; 8] =
+    ["openat", "read", "write", "ppoll", "connect", "recvfrom", "sendto", "close"];
+
+/// The requests of the matrix, once with `up` and once with `down` as the right answer; the servers that
+/// they ask.
+fn traced_requests() -> (Vec<Traced>, Vec<Server>) {
+    let page = page();
+    let [fresh, stale] = [0.0, 3600.0].map(|lag| Server::fixed(antelope::get_info(lag)));
+    let v1 = |server: &Server, truth| Traced {
+        line: Some(format!("v1|http://{}|1000\n", server.address)),
+        // Right for the command line is wrong for the line.
+        ..Traced::new(if truth == "up" { &["cpu", "0"] } else { &["cpu", "1000000"] }, truth)
+    };
+    let requests = vec![
+        Traced::new(&["cpu", "1000000"], "up 100%"),
+        Traced::new(&["cpu", "0"], "down"),
+        Traced::new(&["-u", &page.url(), "hls", "6"], "up 100%"),
+        Traced::new(&["-u", &page.url(), "hls", "5"], "down"),
+        v1(&fresh, "up"),
+        v1(&stale, "down"),
+    ];
+    (requests, vec![page, fresh, stale])
+}
+
+#[test]
+fn an_error_of_any_system_call_leaves_a_reply_that_is_right_or_cautious() {
+    let folder = tempfile::tempdir().unwrap();
+    let (requests, _servers) = traced_requests();
+    let injected = AtomicUsize::new(0);
+    let runs = requests.iter().enumerate().flat_map(|(number, request)| {
+        let (came, _, log) = request.run(&[], folder.path());
+        assert_eq!(came.trim_end(), request.truth, "{:?}", request.args);
+        let mut calls = calls(&log);
+        assert!(calls.iter().any(|call| call.is_after_reply), "{log}");
+        // Every run starts alike: once without and once with a connection is enough.
+        let is_first_or_last = number == 0 || number + 1 == requests.len();
+        calls.retain(|call| call.is_ours || is_first_or_last);
+        let cases = calls.into_iter().flat_map(|call| ERRORS.map(|error| (call.clone(), error)));
+        cases.map(move |(call, error)| (request, call, error)).collect::<Vec<_>>()
+    });
+    each(runs, |(request, call, error)| {
+        let what = (&request.args, &call, error);
+        let trace = format!("trace={}", call.name);
+        let inject = format!("inject={}:error={error}:when={}", call.name, call.nth);
+        let (came, took, log) = request.run(&["-e", &trace, "-e", &inject], folder.path());
+        let is_injected = log.contains("INJECTED");
+        injected.fetch_add(is_injected.into(), Ordering::Relaxed);
+        assert!(took < TIMEOUT + LATEST, "{what:?}: {took:?}");
+        let is_interruption = error == "EINTR" && INTERRUPTIBLE.contains(&call.name.as_str());
+        if !call.is_ours && !is_reply(&came) {
+            check_meaningless(&came, &what);
+        } else if call.writes_reply && ["EIO", "EMFILE"].contains(&error) {
+            assert_eq!(came, "", "{what:?}");
+        } else if call.is_after_reply || (call.is_ours && is_interruption) {
+            assert_eq!(came, format!("{}\n", request.truth), "{what:?}");
+        } else {
+            check_cautious(&came, request.truth, &what);
+        }
+    });
+    let injected = injected.into_inner();
+    report(&format!("{injected} system calls failed one by one"));
+    assert!(injected > 900, "{injected}");
+}
+
+#[test]
+fn a_system_call_that_always_fails_leaves_a_reply_that_is_right_or_cautious() {
+    let folder = tempfile::tempdir().unwrap();
+    let (requests, _servers) = traced_requests();
+    let always = ["ppoll", "fstat", "getpeername", "recvfrom", "socket", "connect", "getsockopt"];
+    let always = always.into_iter().chain(["statx", "setsockopt", "sendto", "ioctl", "openat"]);
+    let errors = ["EAGAIN", "ENOMEM", "EPERM", "EINVAL", "ENOSYS"];
+    let cases = always.flat_map(|name| errors.map(|error| (name, error)));
+    let cases = cases.chain([("ppoll", "EINTR")]);
+    each(cases.flat_map(|case| requests.iter().map(move |request| (case, request))), {
+        |((name, error), request): ((&str, &str), &Traced)| {
+            let what = (&request.args, name, error);
+            let (trace, inject) = (format!("trace={name}"), format!("inject={name}:error={error}"));
+            let (came, took, _) = request.run(&["-e", &trace, "-e", &inject], folder.path());
+            check_cautious(&came, request.truth, &what);
+            assert!(took < TIMEOUT + LATEST, "{what:?}: {took:?}");
+            if name == "ppoll" && error != "EINTR" {
+                assert_eq!(came, format!("{}\n", request.truth), "{what:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn an_error_while_the_maintenance_file_is_read_does_not_put_the_server_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("maint");
+    fs::write(&file, "drain").unwrap();
+    let request = Traced::new(&["cpu", "1000000", "-m", file.to_str().unwrap()], "drain");
+    let (came, _, log) = request.run(&["-f"], folder.path());
+    assert_eq!(came, "drain\n");
+    let mut calls = calls(&log);
+    calls.retain(|call| call.is_ours && !call.is_after_reply);
+    assert!(calls.iter().any(|call| call.name == "clone3"), "{log}");
+    let injected = AtomicUsize::new(0);
+    each(calls.iter().flat_map(|call| ERRORS.map(|error| (call, error))), |(call, error)| {
+        let what = (call, error);
+        let trace = format!("trace={}", call.name);
+        let inject = format!("inject={}:error={error}:when={}", call.name, call.nth);
+        let options = ["-f", "-e", &trace, "-e", &inject];
+        let (came, took, log) = request.run(&options, folder.path());
+        injected.fetch_add(log.matches("INJECTED").count(), Ordering::Relaxed);
+        assert!(took < TIMEOUT + LATEST, "{what:?}: {took:?}");
+        // Rust's runtime ends the process where a thread gets no stack for its signals.
+        let makes_thread = ["mmap", "mprotect", "sigaltstack"].contains(&call.name.as_str());
+        let is_lost = call.writes_reply && ["EIO", "EMFILE"].contains(&error);
+        if !came.is_empty() || !(makes_thread || is_lost) {
+            check_cautious(&came, "drain", &what);
+        }
+    });
+    report(&format!("{} system calls of two threads failed", injected.into_inner()));
+}
+
+// The clock
+
+/// The program of step_clock.c in a folder.
+fn step_clock(folder: &Path) -> String {
+    let program = folder.join("step_clock");
+    let mut cc = Command::new("cc");
+    cc.args(["-Wall", "-Werror", "-o"]).arg(&program).arg("tests/common/step_clock.c");
+    assert!(cc.status().expect("cc is installed").success());
+    program.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_wall_clock_that_is_set_during_the_run_moves_no_wait_and_only_ages() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = step_clock(folder.path());
+    let (page, silent) = (page(), Server::start(hold));
+    let fresh = Server::fixed(antelope::get_info(0.0));
+    let v1 = format!("v1|http://{}|1000", fresh.address);
+    for step in ["0", "3600", "-3600", "1000000000", "-4000000000", "9000000000000000000"] {
+        for (args, line, reads_of_wall_clock) in [
+            (&["cpu", "0"][..], "down\n", 0),
+            (&["cpu", "1000000"], "up 100%\n", 0),
+            (&["-u", &page.url(), "hls", "6"], "up 100%\n", 0),
+            (&["-u", &silent.url(), "hls", "6"], "down\n", 0),
+            (&["-m", "/etc/passwd", "cpu", "1000000"], "maint", 0),
+            (&[&v1], if step == "0" { "up\n" } else { "down\n" }, 1),
+        ] {
+            let start = Instant::now();
+            let (reply, readings) = outputs(&mut under(&[&program, step], args));
+            let took = start.elapsed();
+            assert!(is_reply(&reply) && reply.starts_with(line), "{step} {args:?}: {reply:?}");
+            assert!(took < TIMEOUT + LATEST, "{step} {args:?}: {took:?}");
+            // Only that of the age of a block; and a clock that nobody asked was not set.
+            let (wall, monotonic) = readings.split_once(" monotonic ").unwrap();
+            let wall_expected = format!("wall clock {reads_of_wall_clock}");
+            assert_eq!(wall, wall_expected, "{step} {args:?}: {readings}");
+            assert_ne!(monotonic.trim(), "0", "{step} {args:?}: {readings}");
+        }
+    }
+}
+
+#[test]
+fn a_monotonic_clock_of_any_age_changes_nothing() {
+    let uptime = fs::read_to_string("/proc/uptime").unwrap();
+    let uptime: u64 = uptime.split('.').next().unwrap().parse().unwrap();
+    let (page, silent) = (page(), Server::start(hold));
+    // A machine that has just started, and one that runs for 100 years.
+    for offset in [format!("-{}", uptime - 1), "3153600000".to_owned()] {
+        for (args, line, status) in [
+            (&["cpu", "1000000"][..], "up 100%\n", 0),
+            (&["-u", &page.url(), "hls", "5"], "down\n", 1),
+            (&["-u", &silent.url(), "hls", "6"], "down\n", 1),
+            (&["--agent-send", "required"], "fail\n", 1),
+        ] {
+            let offsets = ["--monotonic", &offset, "--boottime", &offset];
+            let unshare = ["unshare", "--map-root-user", "--time", "--fork"];
+            let outcome = finish(&mut under(&[&unshare[..], &offsets].concat(), args));
+            outcome.expect(line, status);
+            assert!(outcome.took < TIMEOUT + LATEST, "{offset} {args:?}: {outcome:?}");
+        }
+    }
+}
