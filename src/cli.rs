@@ -270,6 +270,19 @@ mod tests {
     }
 
     #[test]
+    fn a_request_line_is_optional_required_or_ignored() {
+        for (word, mode) in [
+            ("optional", AgentSend::Optional),
+            ("required", AgentSend::Required),
+            ("ignore", AgentSend::Ignore),
+        ] {
+            assert_eq!(parse_agent_send(word), Ok(mode));
+        }
+        assert!(parse_agent_send("").is_err());
+        assert_eq!(Options::default().agent_send, AgentSend::Optional);
+    }
+
+    #[test]
     fn weights_begin_to_fall_at_a_percentage_from_0_to_99() {
         for (text, percent) in [("0", 0.0), ("80", 80.0), ("80%", 80.0), ("99", 99.0)] {
             assert_eq!(parse_weight_from(text), Ok(percent), "{text}");
