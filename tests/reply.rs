@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
@@ -135,6 +136,27 @@ fn a_pipe_that_nobody_reads_does_not_hold_the_run() {
     agent.args(["-t", "200", "cpu", "0"]).stdin(Stdio::null()).stdout(OwnedFd::from(writer));
     assert_eq!(agent.status().unwrap().code(), Some(1));
     assert!(start.elapsed() < Duration::from_millis(200) + LATEST, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_reader_that_is_slow_gets_every_byte() {
+    for (args, end) in [(&["--help"][..], "not understood\n"), (&["cpu", "0"], "down\n")] {
+        let (mut reader, writer) = full_pipe();
+        // In one expression: a command keeps its end of the pipe as long as it lives.
+        let agent = Command::new(AGENT)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(OwnedFd::from(writer))
+            .spawn();
+        let mut agent = Process(agent.unwrap());
+        // Long enough for a run that does not wait to be over.
+        thread::sleep(Duration::from_millis(300));
+        let mut output = Vec::new();
+        reader.read_to_end(&mut output).unwrap();
+        let text: Vec<u8> = output.into_iter().filter(|byte| *byte != 0).collect();
+        assert!(text.ends_with(end.as_bytes()), "{args:?} {}", String::from_utf8_lossy(&text));
+        agent.wait();
+    }
 }
 
 #[test]
