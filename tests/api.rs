@@ -97,6 +97,24 @@ fn the_host_header_is_the_urls_or_the_requests() {
 }
 
 #[test]
+fn a_request_as_long_as_may_be_is_asked_and_an_answers_header_of_8000_bytes_is_read() {
+    let server = Server::start(|stream| {
+        let long = format!("200 OK\r\nX-Long: {}", "x".repeat(7850));
+        let answer = response(&long, get_info(0.0).as_bytes());
+        assert!(
+            (7900..8192).contains(&answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap())
+        );
+        let _ = stream.write_all(&answer);
+    });
+    let url = format!("http://{}/", server.address);
+    let path = "x".repeat(2048 - url.len());
+    agent(&[&format!("v1|{url}{path}|240|{}", "h".repeat(1024))]).expect("up\n", 0);
+    let head = server.requests().pop().unwrap();
+    assert!(head.starts_with(&format!("GET /{path}/v1/chain/get_info HTTP/1.1\r\n")), "{head}");
+    assert!(head.contains(&"h".repeat(1024)), "{head}");
+}
+
+#[test]
 fn the_description_says_the_lag_and_the_limit() {
     let (_server, url) = service(get_info(20.0));
     let outcome = agent(&["-d", &format!("v1|{url}|15")]);
