@@ -98,3 +98,92 @@ impl Write for Tcp {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use rustix::net::{bind, listen, socket};
+
+    use crate::connection::{Input, RequestLine};
+    use crate::deadline::Deadline;
+
+    fn patience(limit: Duration) -> Patience {
+        let no_line = RequestLine::new(Input::Terminal);
+        Patience::new(Deadline::new(Instant::now(), limit), no_line)
+    }
+
+    /// An address whose queue of connections is full, so that it answers no more of them, and what
+    /// keeps it so.
+    fn silent() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+        let listener = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        listen(&listener, 0).unwrap();
+        let listener = TcpListener::from(listener);
+        let address = listener.local_addr().unwrap();
+        let briefly = Duration::from_millis(50);
+        let attempts = std::iter::from_fn(|| TcpStream::connect_timeout(&address, briefly).ok());
+        let queue = attempts.collect();
+        (address, listener, queue)
+    }
+
+    fn refusing() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    }
+
+    /// Where no TCP connection can lead.
+    fn unreachable() -> SocketAddr {
+        ([255, 255, 255, 255], 9).into()
+    }
+
+    #[test]
+    fn addresses_that_do_not_answer_have_equal_shares_of_the_time() {
+        let (silent, _listener, _queue) = silent();
+        let alive = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addresses = [silent, silent, alive.local_addr().unwrap()];
+        let start = Instant::now();
+        let connected = Tcp::connect(&addresses, &patience(Duration::from_millis(1800)));
+        let took = start.elapsed();
+        assert!(connected.is_ok(), "{connected:?}");
+        assert!(took >= Duration::from_millis(1150), "{took:?}");
+    }
+
+    #[test]
+    fn one_address_that_does_not_answer_has_all_the_time() {
+        let (silent, _listener, _queue) = silent();
+        let start = Instant::now();
+        let error = Tcp::connect(&[silent], &patience(Duration::from_millis(300))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn the_next_address_is_tried_and_the_error_that_says_most_is_kept() {
+        let kind = |addresses: &[SocketAddr]| {
+            let connected = Tcp::connect(addresses, &patience(Duration::from_secs(10)));
+            connected.map(drop).map_err(|error| error.kind())
+        };
+        let alive = TcpListener::bind("127.0.0.1:0").unwrap();
+        let alive = alive.local_addr().unwrap();
+        assert_eq!(kind(&[refusing(), unreachable(), alive]), Ok(()));
+        for addresses in
+            [&[refusing()][..], &[refusing(), unreachable()], &[unreachable(), refusing()]]
+        {
+            assert_eq!(kind(addresses), Err(ErrorKind::ConnectionRefused), "{addresses:?}");
+        }
+        let no_way = kind(&[unreachable()]).unwrap_err();
+        assert!(!matches!(no_way, ErrorKind::ConnectionRefused | ErrorKind::NotFound), "{no_way}");
+        assert_eq!(kind(&[]), Err(ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_says_more_than_one_without_a_way() {
+        let (silent, _listener, _queue) = silent();
+        let addresses = [silent, unreachable()];
+        let error = Tcp::connect(&addresses, &patience(Duration::from_millis(200))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+}
