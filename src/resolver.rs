@@ -276,6 +276,32 @@ mod tests {
         assert_eq!(candidates("wcs.", &config), ["wcs"]);
     }
 
+    #[test]
+    fn an_answers_addresses_are_of_both_families_and_its_aliases_none() {
+        use simple_dns::ResourceRecord;
+        use simple_dns::rdata::{A, AAAA, CNAME};
+        let [name, alias] = ["wcs.lan", "alias.lan"].map(Name::new_unchecked);
+        let mut packet = Packet::new_reply(7);
+        packet.questions.push(Question::new(
+            name.clone(),
+            TYPE::AAAA.into(),
+            CLASS::IN.into(),
+            false,
+        ));
+        let [v4, v6] = [Ipv4Addr::new(10, 1, 2, 3), Ipv4Addr::LOCALHOST];
+        let v6 = v6.to_ipv6_mapped();
+        packet.answers = [
+            RData::CNAME(CNAME(alias)),
+            RData::AAAA(AAAA { address: v6.into() }),
+            RData::A(A { address: v4.into() }),
+        ]
+        .map(|data| ResourceRecord::new(name.clone(), CLASS::IN, 60, data))
+        .into();
+        let packet = packet.build_bytes_vec().unwrap();
+        let found = read_answer(&packet, 7, "wcs.lan", TYPE::AAAA).unwrap().unwrap();
+        assert_eq!(found, [IpAddr::from(v6), IpAddr::from(v4)]);
+    }
+
     /// Answers `count` questions: `known` with 10.1.2.3, every other name with NXDOMAIN.
     fn name_server(known: &'static str, count: usize) -> (SocketAddr, thread::JoinHandle<()>) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
