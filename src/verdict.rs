@@ -121,3 +121,35 @@ pub enum Outcome {
     /// The options or the request cannot be understood; a sentence that names the word.
     NotUnderstood(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(value: Result<f64, String>, limit: f64, bound: Bound) -> Reading {
+        let (name, took) = ("a".to_owned(), Duration::ZERO);
+        Reading { name, unit: "", value, limit, bound, source: "test", took }
+    }
+
+    #[test]
+    fn a_limit_is_reached_or_may_be_by_its_bound() {
+        for (bound, value, is_exceeded) in [
+            (Bound::Below, 4.9, false),
+            (Bound::Below, 5.0, true),
+            (Bound::AtMost, 5.0, false),
+            (Bound::AtMost, 5.1, true),
+        ] {
+            assert_eq!(reading(Ok(value), 5.0, bound).is_exceeded(), is_exceeded, "{bound:?}");
+        }
+        assert!(!reading(Err("gone".to_owned()), 5.0, Bound::Below).is_exceeded());
+    }
+
+    #[test]
+    fn a_limit_of_zero_and_that_of_a_missing_value_are_used_up() {
+        let fullness = |value, limit| reading(value, limit, Bound::AtMost).fullness();
+        assert_eq!(fullness(Ok(2.0), 8.0), 0.25);
+        for used_up in [fullness(Ok(0.0), 0.0), fullness(Err(String::new()), 8.0)] {
+            assert_eq!(used_up, f64::INFINITY);
+        }
+    }
+}
