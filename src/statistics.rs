@@ -239,6 +239,12 @@ mod tests {
     }
 
     #[test]
+    fn a_negative_zero_is_a_zero() {
+        let zero = number(b"a=-0\n", "a").unwrap().unwrap();
+        assert!(zero == 0.0 && zero.is_sign_positive(), "{zero}");
+    }
+
+    #[test]
     fn of_a_repeated_key_the_highest_counts() {
         let json = br#"{"g": {"a": 3, "a": 5, "a": 4, "b": 9, "b": "x", "b": 1}, "h": {"a": 1}}"#;
         for page in [&b"a=3\na=5\na=4\nb=9\nb=x\nb=1\n"[..], json] {
