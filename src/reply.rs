@@ -378,5 +378,8 @@ mod tests {
         assert!(reply.len() <= "fail # ".len() + 101, "{reply}");
         assert_eq!(cut(&format!("{} {}", "a".repeat(97), "b".repeat(9))), "a".repeat(97) + "...");
         assert_eq!(cut(&format!("{} {}", "a".repeat(98), "b".repeat(9))), "a".repeat(97) + "...");
+        let [whole, cut_off] = [95, 96].map(|width| format!("x {} y", "a".repeat(width)));
+        assert_eq!(cut(&format!("{whole}yy")), format!("x {}...", "a".repeat(95)));
+        assert_eq!(cut(&format!("{cut_off}yy")), "x...");
     }
 }
