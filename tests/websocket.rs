@@ -334,6 +334,23 @@ fn an_upgrade_is_accepted_in_every_form_that_the_standard_allows() {
 }
 
 #[test]
+fn a_header_of_8_kib_and_a_message_of_2_mib_are_read() {
+    let server = Server::answering(|stream, head| {
+        let mut session = session(head, &Node::healthy());
+        let padding = 8192 - session[0].len() - "X: \r\n".len();
+        let padded = format!("\r\nX: {}\r\n\r\n", "x".repeat(padding));
+        session[0] = acceptance(head).replace("\r\n\r\n", &padded).into_bytes();
+        assert_eq!(session[0].len(), 8192);
+        let mut block = Node::healthy().block();
+        block.resize(2 << 20, 0);
+        session[3] = frame(BINARY, &block);
+        play(stream, &session);
+        hold(stream);
+    });
+    agent(&["-t", "10s", &format!("ship|ws://{}|600", server.address)]).expect("up\n", 0);
+}
+
+#[test]
 fn an_upgrade_that_is_refused_or_not_confirmed_is_fail_in_time() {
     let line = "HTTP/1.1 101 Switching Protocols";
     let cases = [
