@@ -377,4 +377,40 @@ mod tests {
         }
         assert!(Peer::Local.is_local() && !Peer::Unknown.is_local());
     }
+
+    #[test]
+    fn a_line_ends_with_its_line_end_the_input_or_1026_bytes() {
+        let ended = |bytes: &[u8], is_over| {
+            let mut line =
+                RequestLine { bytes: bytes.to_vec(), is_over, ..RequestLine::new(Input::Socket) };
+            let ended = line.take_if_ended();
+            // What has ended is not read on.
+            assert!(ended.is_none() || line.is_over);
+            ended
+        };
+        let whole = |bytes: &[u8]| Some(Line::Whole(bytes.to_vec()));
+        assert_eq!(ended(b"", false), None);
+        assert_eq!(ended(b"", true), None);
+        assert_eq!(ended(b"cpu", false), None);
+        assert_eq!(ended(b"cpu", true), whole(b"cpu"));
+        assert_eq!(ended(b"cpu\r", true), whole(b"cpu"));
+        assert_eq!(ended(b"\n", false), whole(b""));
+        assert_eq!(ended(b"cpu\r\nmore\n", false), whole(b"cpu"));
+        assert_eq!(ended(b"cpu\n\r", false), whole(b"cpu"));
+        let longest = [b'x'; LINE_LIMIT];
+        assert_eq!(ended(&longest, false), None);
+        assert_eq!(ended(&[&longest[..], b"\r\n"].concat(), false), whole(&longest));
+        assert_eq!(ended(&[b'x'; LINE_LIMIT + 1], false), None);
+        assert_eq!(ended(&[b'x'; LINE_LIMIT + 1], true), Some(Line::TooLong));
+        assert_eq!(ended(&[b'x'; LINE_LIMIT + 2], false), Some(Line::TooLong));
+    }
+
+    #[test]
+    fn a_peer_is_shown_as_its_address_or_what_it_is() {
+        let peer = Peer::Tcp("[::1]:80".parse().unwrap());
+        assert_eq!(
+            [peer, Peer::Local, Peer::Unknown].map(|peer| peer.to_string()),
+            ["[::1]:80", "local", "unknown"]
+        );
+    }
 }
