@@ -107,6 +107,26 @@ fn standard_error_is_silent_where_it_is_the_file_of_standard_output() {
 }
 
 #[test]
+fn standard_error_is_silent_where_it_is_the_connection_on_standard_input() {
+    use std::os::unix::net::UnixStream;
+    let (mut peer, connection) = UnixStream::pair().unwrap();
+    let connection = OwnedFd::from(connection);
+    // In one expression: a command keeps its descriptors of the connection as long as it lives.
+    let agent = Command::new(AGENT)
+        .args(["--explain", "foo"])
+        .stdin(connection.try_clone().unwrap())
+        .stdout(Stdio::piped())
+        .stderr(connection)
+        .spawn();
+    let (mut reply, mut over_connection) = (String::new(), String::new());
+    let mut agent = Process(agent.unwrap());
+    agent.0.stdout.take().unwrap().read_to_string(&mut reply).unwrap();
+    peer.read_to_string(&mut over_connection).unwrap();
+    assert!(reply.starts_with("fail # 'foo'"), "{reply}");
+    assert_eq!(over_connection, "");
+}
+
+#[test]
 fn a_terminal_shows_both() {
     // script(1) gives the command a terminal on all three descriptors.
     let command = format!("{AGENT} foo");
