@@ -295,8 +295,12 @@ fn every_reply_that_is_not_up_is_logged() {
     assert!(received(&socket).contains("request=\"x' reply: up 100% peer=1\" reply: fail # "));
     with_log(Some(&path), &["--bogus", "-l"]);
     assert!(received(&socket).contains("reply: fail # invalid option '--bogus'"));
+    with_log(Some(&path), &["cpu", "0"]).expect("down\n", 1);
     socket.set_nonblocking(true).unwrap();
-    assert!(socket.recv(&mut [0]).is_err(), "one line a reply, and none for up");
+    assert!(
+        socket.recv(&mut [0]).is_err(),
+        "one line a reply, none for up, none without the option"
+    );
 }
 
 #[test]
