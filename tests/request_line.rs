@@ -333,6 +333,16 @@ fn unread_input_does_not_reset_the_connection() {
 }
 
 #[test]
+fn what_came_over_a_pipe_has_been_read_at_the_end() {
+    for args in [&["--agent-send", "ignore", "cpu", "0"][..], &["cpu", "0"], &["--bogus"]] {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(&[b"\n".as_slice(), &[b'x'; 20_000]].concat()).unwrap();
+        agent_on(OwnedFd::from(reader.try_clone().unwrap()), args);
+        assert_eq!(rustix::io::ioctl_fionread(&reader).unwrap(), 0, "{args:?}");
+    }
+}
+
+#[test]
 fn input_that_comes_with_a_hanging_page_does_not_reset_the_connection() {
     let server = Server::start(hold);
     let mut connection = Connection::open(&["-u", &server.url(), "-t", "300", "cpu", "hls"]);
