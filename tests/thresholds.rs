@@ -370,6 +370,38 @@ fn a_name_server_that_is_silent_holds_neither_the_reply_nor_the_request_line() {
     }
 }
 
+/// A listener whose queue is full, so that it answers no more connections, and what keeps it so.
+fn silent_listener() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
+    use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
+    let listener = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&listener, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    listen(&listener, 0).unwrap();
+    let listener = std::net::TcpListener::from(listener);
+    let address = listener.local_addr().unwrap();
+    let briefly = Duration::from_millis(100);
+    let connect = || std::net::TcpStream::connect_timeout(&address, briefly).ok();
+    let queue = std::iter::from_fn(connect).collect();
+    (listener, queue)
+}
+
+#[test]
+fn a_line_ends_the_waiting_for_every_address_of_a_host() {
+    let (listener, _queue) = silent_listener();
+    let hosts = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(hosts.path(), "127.0.0.1 twice.example\n".repeat(2)).unwrap();
+    let url = format!("http://twice.example:{}/", listener.local_addr().unwrap().port());
+    let script = "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]);
+    command.arg(hosts.path()).args([AGENT, "-t", "10s", "-u", &url]);
+    let mut connection = Connection::open_to(&mut command, b"");
+    thread::sleep(Duration::from_millis(300));
+    connection.send(b"cpu 1000000\n");
+    let outcome = connection.finish();
+    outcome.expect("up 100%\n", 0);
+    assert!(outcome.took < Duration::from_secs(4), "{outcome:?}");
+}
+
 #[test]
 fn a_name_server_that_is_not_there_is_not_waited_for() {
     let (mut command, _file) = in_namespace("", "nameserver 127.0.0.9\n");
