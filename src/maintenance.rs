@@ -140,4 +140,28 @@ mod tests {
             assert_eq!(Maintenance::parse(content.as_bytes()), expected, "{content:?}");
         }
     }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let problem = |name: &str| read(&path(name)).unwrap_err();
+        std::os::unix::fs::symlink("nowhere", path("dangling")).unwrap();
+        std::os::unix::fs::symlink("loop", path("loop")).unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        fs::write(path("file"), "drain").unwrap();
+        assert_eq!(problem("dangling"), "it is a link to nothing");
+        assert!(problem("loop").contains("symbolic links"), "{}", problem("loop"));
+        assert_eq!(problem("folder"), "it is no regular file");
+        assert!(problem("file/below").contains("Not a directory"), "{}", problem("file/below"));
+        assert_eq!(read(&path("file")), Ok(Some(b"drain".to_vec())));
+        assert_eq!(read(&path("none")), Ok(None));
+    }
+
+    #[test]
+    fn the_beginning_of_a_file_is_enough() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), [b'x'; 5000]).unwrap();
+        assert_eq!(read(file.path()), Ok(Some(vec![b'x'; 4096])));
+    }
 }
