@@ -266,3 +266,37 @@ fn sum(statistics: &Statistics, keys: &[&str]) -> Result<Option<f64>, NotANumber
         sum => Ok(sum),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn thresholds(text: &str) -> Thresholds {
+        Thresholds::parse(text.split(' ')).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_needed_is_measured() {
+        for (text, needs_load, needs_statistics) in
+            [("cpu 70", true, false), ("hls 5 stat:x 1", false, true), ("cpu hls", true, true)]
+        {
+            let thresholds = thresholds(text);
+            assert_eq!(thresholds.need_load(), needs_load, "{text}");
+            assert_eq!(thresholds.need_statistics(), needs_statistics, "{text}");
+        }
+        let all = Thresholds::default();
+        assert!(all.need_load() && all.need_statistics());
+    }
+
+    #[test]
+    fn later_thresholds_are_added_and_count_where_the_name_is_the_same() {
+        let both = thresholds("cpu 70 hls 5").and(thresholds("hls 6 band-in 7"));
+        assert_eq!(both, thresholds("cpu 70 hls 6 band-in 7"));
+    }
+
+    #[test]
+    fn what_was_not_measured_is_a_fault() {
+        let verdict = thresholds("cpu 70 hls 5").judge(&Measured::default());
+        assert_eq!(verdict.all_faults(), ["cpu was not measured", "hls was not measured"]);
+    }
+}
