@@ -1,0 +1,101 @@
+//! What a fuzzer's bytes are taken for.
+
+use std::time::Duration;
+
+use crate::reply::Style;
+use crate::verdict::{Bound, Reading, Verdict};
+
+/// The first line, and what is behind it.
+pub fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
+    match data.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (&data[..end], &data[end + 1..]),
+        None => (data, &[]),
+    }
+}
+
+/// A fuzzer's bytes, taken for choices from the front; zeros behind their end.
+pub struct Choices<'a>(pub &'a [u8]);
+
+impl<'a> Choices<'a> {
+    pub fn taken(&mut self, count: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(count.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+
+    pub fn array<const N: usize>(&mut self) -> [u8; N] {
+        let mut array = [0; N];
+        let taken = self.taken(N);
+        array[..taken.len()].copy_from_slice(taken);
+        array
+    }
+
+    pub fn byte(&mut self) -> u8 {
+        self.array::<1>()[0]
+    }
+
+    pub fn flag(&mut self) -> bool {
+        self.byte() % 2 == 1
+    }
+
+    /// Mostly small numbers, which are near each other; also the ends of the range, and none.
+    pub fn number(&mut self) -> f64 {
+        const SPECIAL: [f64; 10] = [
+            0.0,
+            -0.0,
+            -1.0,
+            90.0,
+            100.0,
+            f64::MAX,
+            f64::MIN_POSITIVE,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::NAN,
+        ];
+        match self.byte() % 8 {
+            0 => SPECIAL[usize::from(self.byte()) % SPECIAL.len()],
+            1 => f64::from_le_bytes(self.array()),
+            2 => f64::from(u16::from_le_bytes(self.array())) / 100.0,
+            3 => f64::from(u32::from_le_bytes(self.array())),
+            _ => f64::from(self.byte()),
+        }
+    }
+
+    pub fn style(&mut self) -> Style {
+        let percent = f64::from(self.byte()) / 2.0;
+        Style {
+            describe: self.flag(),
+            weight_from_percent: Some(percent).filter(|percent| *percent <= 99.0),
+            takes_back: self.flag(),
+        }
+    }
+
+    /// A short text.
+    pub fn text(&mut self) -> String {
+        let length = usize::from(self.byte());
+        String::from_utf8_lossy(self.taken(length)).into_owned()
+    }
+
+    /// All that is left, which stays.
+    pub fn rest(&self) -> String {
+        String::from_utf8_lossy(self.0).into_owned()
+    }
+
+    pub fn verdict(&mut self) -> Verdict {
+        const UNITS: [&str; 4] = ["", "%", "Mbps", "s"];
+        let count = self.byte() % 8;
+        let readings = (0..count).map(|_| Reading {
+            name: self.text(),
+            unit: UNITS[usize::from(self.byte()) % UNITS.len()],
+            value: if self.byte().is_multiple_of(8) { Err(self.text()) } else { Ok(self.number()) },
+            limit: Some(self.number().abs()).filter(|limit| limit.is_finite()).unwrap_or(100.0),
+            bound: if self.flag() { Bound::Below } else { Bound::AtMost },
+            source: "statistics page",
+            took: Duration::ZERO,
+        });
+        let readings = readings.collect();
+        let faults = (0..self.byte() % 16 / 13).map(|_| self.text()).collect();
+        let skipped = (0..self.byte() % 3).map(|_| self.text()).collect();
+        Verdict { readings, faults, skipped }
+    }
+}

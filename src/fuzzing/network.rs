@@ -1,0 +1,168 @@
+//! Servers that are asked: HTTP, WebSockets, name servers.
+
+use std::io::{self, Read, Write};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use simple_dns::TYPE;
+use tungstenite::Message;
+use ureq::unversioned::transport::{ConnectionDetails, Connector, Transport};
+
+use super::api::check_api;
+use crate::deadline::Deadline;
+use crate::http::{StreamTransport, get_through};
+use crate::resolver::read_answer;
+use crate::url::Url;
+use crate::websocket::WebSocket;
+
+const MIB: usize = 1024 * 1024;
+
+/// How many bytes come at once, and the bytes of a server that is asked for a WebSocket with the key
+/// of RFC 6455's example: it is open only if the answer is what the RFC demands, and no message is
+/// longer than the limit.
+pub fn websocket(data: &[u8]) {
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+    const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+    let (server, bytes) = Server::of(data);
+    let mut socket = match WebSocket::upgrade(server, b"GET / HTTP/1.1\r\n\r\n", KEY, deadline()) {
+        Ok(socket) => socket,
+        Err(error) => return check_api(Err(error.to_string())),
+    };
+    let text = String::from_utf8_lossy(bytes);
+    assert!(text.contains("HTTP/1.1 101"), "{text:?}");
+    let header = |wanted: &str, value: &str| {
+        let mut headers = text.lines().filter_map(|line| line.split_once(':'));
+        headers.any(|(name, found)| {
+            name.trim().eq_ignore_ascii_case(wanted)
+                && found.to_ascii_lowercase().contains(&value.to_ascii_lowercase())
+        })
+    };
+    assert!(header("Sec-WebSocket-Accept", ACCEPT), "{text:?}");
+    assert!(header("Upgrade", "websocket") && header("Connection", "upgrade"), "{text:?}");
+    // Every frame has two bytes at least, so this ends.
+    for _ in 0..=bytes.len() {
+        match socket.receive() {
+            Ok(message) => {
+                assert!(matches!(message, Message::Text(_) | Message::Binary(_)));
+                assert!(message.len() <= 2 * MIB && message.len() <= bytes.len());
+                let _ = socket.send(vec![0]);
+            }
+            Err(error) => return check_api(Err(error.to_string())),
+        }
+    }
+    panic!("more messages than bytes");
+}
+
+/// How many bytes come at once, and the bytes of an HTTP server: a body is no longer than its limit,
+/// and as long as the server said.
+pub fn http(data: &[u8]) {
+    let (server, bytes) = Server::of(data);
+    let url = Url::statistics_page();
+    let answer = get_through(Connected(server), &url, None, deadline());
+    let result = answer.and_then(|answer| {
+        assert!((100..=999).contains(&answer.status), "{}", answer.status);
+        answer.read_body()
+    });
+    let body = match result {
+        Ok(body) => body,
+        Err(error) => return check_api(Err(error.to_string())),
+    };
+    assert!(body.len() <= MIB && body.len() <= bytes.len());
+    assert!(bytes.windows(7).any(|bytes| bytes == b"HTTP/1."));
+    // Where the answer has one plain head, its body is as long as that says.
+    let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
+    let text = text.replace("\r\n", "\n");
+    let head = text.split("\n\n").next().unwrap_or_default();
+    let is_bodiless = ["1", "204", "304"].iter().any(|status| {
+        ["http/1.0 ", "http/1.1 "]
+            .iter()
+            .any(|version| head.starts_with(&format!("{version}{status}")))
+    });
+    let lengths: Vec<&str> =
+        head.lines().filter_map(|line| line.strip_prefix("content-length:")).collect();
+    if let ([length], false) = (lengths.as_slice(), is_bodiless || head.contains("transfer")) {
+        assert_eq!(length.trim().parse(), Ok(body.len()), "{text:?}");
+    }
+}
+
+/// A time that fuzzing does not reach.
+fn deadline() -> Deadline {
+    Deadline::new(Instant::now(), Duration::from_secs(3600))
+}
+
+/// A server that has sent all it will send, which comes in pieces.
+#[derive(Clone, Debug)]
+struct Server {
+    bytes: Vec<u8>,
+    read: usize,
+    piece: usize,
+}
+
+impl Server {
+    /// The first byte says how long pieces are, 0 that all comes at once.
+    fn of(data: &[u8]) -> (Self, &[u8]) {
+        let (piece, bytes) = data.split_first().unwrap_or((&0, &[]));
+        let piece = if *piece == 0 { usize::MAX } else { usize::from(*piece) };
+        (Self { bytes: bytes.to_vec(), read: 0, piece }, bytes)
+    }
+}
+
+impl Read for Server {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = buffer.len().min(self.piece);
+        let count = (&self.bytes[self.read..]).read(&mut buffer[..room])?;
+        self.read += count;
+        Ok(count)
+    }
+}
+
+impl Write for Server {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Connects to the one server.
+#[derive(Debug)]
+struct Connected(Server);
+
+impl<In: Transport> Connector<In> for Connected {
+    type Out = StreamTransport<Server>;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails,
+        _: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        Ok(Some(StreamTransport::new(self.0.clone(), false)))
+    }
+}
+
+/// A packet of a name server that was asked for an IPv4 or, as the first byte says, an IPv6 address:
+/// it is an answer only if its head says so, and its addresses are among its bytes.
+pub fn dns(data: &[u8]) {
+    const ID: u16 = 7;
+    let (kind, packet) = data.split_first().unwrap_or((&0, &[]));
+    let record = if kind % 2 == 0 { TYPE::A } else { TYPE::AAAA };
+    let Some(found) = read_answer(packet, ID, "wcs.lan", record) else {
+        return;
+    };
+    assert_eq!(packet[..2], ID.to_be_bytes());
+    assert!(packet[2] & 0x80 != 0);
+    let Ok(addresses) = found else {
+        return;
+    };
+    assert!(matches!(packet[3] & 0x0f, 0 | 3));
+    assert!(addresses.len() <= usize::from(u16::from_be_bytes([packet[6], packet[7]])));
+    for address in addresses {
+        let octets = match address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        assert!(packet.windows(octets.len()).any(|bytes| bytes == octets), "{address}");
+    }
+}

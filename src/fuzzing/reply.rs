@@ -1,0 +1,133 @@
+//! The line that HAProxy reads, and the table for people.
+
+use std::time::Duration;
+
+use super::choices::Choices;
+use crate::debug::Debug;
+use crate::explain::explain;
+use crate::maintenance::Maintenance;
+use crate::reply::{Reply, State, Style};
+use crate::verdict::{Bound, Outcome, Verdict};
+
+/// The longest reply, in bytes, without its line end.
+const LINE_LIMIT: usize = 200;
+
+const DESCRIPTION_LIMIT: usize = 100;
+
+/// Any end of a run in any style: one line within its limits, in HAProxy's words, `up` only if every
+/// value is within its limit; and a table of printable lines.
+pub fn reply(data: &[u8]) {
+    let mut choices = Choices(data);
+    let (style, kind) = (choices.style(), choices.byte() % 6);
+    let outcome = match kind {
+        0 | 1 => {
+            let verdict = choices.verdict();
+            if kind == 0 { Outcome::Thresholds(verdict) } else { Outcome::Api(verdict) }
+        }
+        2 => match Debug::parse(&choices.rest()) {
+            Ok(debug) => Outcome::Debug(debug),
+            Err(error) => Outcome::NotUnderstood(error.to_string()),
+        },
+        3 => Outcome::Maintenance(Maintenance::parse(choices.0)),
+        4 => Outcome::Unmeasured(choices.rest()),
+        _ => Outcome::NotUnderstood(choices.rest()),
+    };
+    reply_words(&outcome, style);
+    let table =
+        explain(&choices.rest(), &outcome, &Reply::new(&outcome, style), Duration::MAX, false);
+    for line in table.lines() {
+        assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
+    }
+}
+
+/// A style in which nothing is left out.
+pub const DESCRIBED: Style =
+    Style { describe: true, weight_from_percent: Some(50.0), takes_back: true };
+
+/// What a reply says.
+#[derive(Debug, PartialEq)]
+pub struct Words {
+    pub is_ready: bool,
+    pub state: String,
+    pub weight: Option<u16>,
+    pub description: Option<String>,
+    pub exit_status: u8,
+}
+
+/// The words of the reply to an outcome, once it has been seen to be one.
+pub fn reply_words(outcome: &Outcome, style: Style) -> Words {
+    let reply = Reply::new(outcome, style);
+    let line = reply.to_string();
+    let words = Words { exit_status: reply.exit_status(), ..words_of(&line) };
+    let Words { is_ready, state, weight, description, exit_status } = &words;
+
+    let is_up = state == "up";
+    assert_eq!(reply.is_up(), is_up, "{line:?}");
+    assert_eq!(*exit_status == 0, is_up, "{line:?}");
+    let is_maintenance = matches!(outcome, Outcome::Maintenance(_));
+    assert_eq!(*is_ready, style.takes_back && !is_maintenance, "{line:?}");
+    match outcome {
+        Outcome::Thresholds(verdict) | Outcome::Api(verdict) => {
+            assert_eq!(is_up, is_within_limits(verdict), "{line:?} {verdict:?}");
+            assert!(is_up || state == "down");
+            let has_weight = is_up && matches!(outcome, Outcome::Thresholds(_));
+            assert_eq!(weight.is_some(), has_weight, "{line:?}");
+            assert!(weight.is_none_or(|weight| (1..=100).contains(&weight)), "{line:?}");
+            assert!(
+                style.weight_from_percent.is_some() || weight.is_none_or(|weight| weight == 100)
+            );
+            assert!(style.describe || description.is_none());
+        }
+        Outcome::Debug(debug) => {
+            assert_eq!((state.as_str(), *weight), (debug.state.word(), debug.weight_percent));
+        }
+        Outcome::Maintenance(Maintenance { state: maintenance, .. }) => {
+            assert_eq!((state.as_str(), *weight), (maintenance.word(), None));
+            let states = [State::Maint, State::Drain, State::Down, State::Stopped];
+            assert!(states.contains(maintenance));
+        }
+        Outcome::Unmeasured(_) | Outcome::NotUnderstood(_) => {
+            assert_eq!((state.as_str(), *weight), ("fail", None));
+            assert_eq!(*exit_status == 2, matches!(outcome, Outcome::NotUnderstood(_)));
+        }
+    }
+    words
+}
+
+fn is_within_limits(verdict: &Verdict) -> bool {
+    verdict.faults.is_empty()
+        && verdict.readings.iter().all(|reading| match (&reading.value, reading.bound) {
+            (Err(_), _) => false,
+            (Ok(value), Bound::Below) => *value < reading.limit,
+            (Ok(value), Bound::AtMost) => *value <= reading.limit,
+        })
+}
+
+/// Reads `[ready ]STATE[ WEIGHT%][ # description]` and its line end.
+fn words_of(line: &str) -> Words {
+    let text = line.strip_suffix('\n').unwrap_or_else(|| panic!("{line:?}"));
+    assert!(text.len() <= LINE_LIMIT, "{line:?}");
+    assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
+    let (words, description) = match text.split_once(" # ") {
+        Some((words, description)) => (words, Some(description.to_owned())),
+        None => (text, None),
+    };
+    let is_description = |text: &String| !text.is_empty() && text.len() <= DESCRIPTION_LIMIT;
+    assert!(description.as_ref().is_none_or(is_description), "{line:?}");
+    let is_ready = words.starts_with("ready ");
+    let mut words = words.strip_prefix("ready ").unwrap_or(words).split(' ');
+    let state = words.next().unwrap_or_default().to_owned();
+    let states = ["up", "down", "fail", "maint", "drain", "stopped"];
+    assert!(states.contains(&state.as_str()), "{line:?}");
+    let weight = words.next().map(|word| {
+        let digits = word.strip_suffix('%').filter(|digits| is_digits(digits));
+        let weight = digits.and_then(|digits| digits.parse().ok());
+        weight.filter(|weight| *weight <= 256).unwrap_or_else(|| panic!("{line:?}"))
+    });
+    assert_eq!(words.next(), None, "{line:?}");
+    Words { is_ready, state, weight, description, exit_status: 0 }
+}
+
+pub fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}

@@ -1,0 +1,117 @@
+//! Requests from the command line and from HAProxy.
+
+use std::ffi::OsString;
+use std::net::Ipv6Addr;
+use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
+
+use super::reply::reply_words;
+use crate::cli::{self, Command};
+use crate::reply::Style;
+use crate::request::Request;
+use crate::thresholds::Thresholds;
+use crate::url::{Origin, Url, without_secrets};
+use crate::verdict::Outcome;
+
+/// A line as the words of a command line, and one as HAProxy's: what is understood is the same when
+/// what is shown of it is parsed again, names only URLs that may be opened, and shows no secret.
+pub fn request(data: &[u8]) {
+    let mut lines = data.splitn(2, |byte| *byte == b'\n');
+    let [first, second] = [lines.next(), lines.next()]
+        .map(|line| line.and_then(|line| parse(&String::from_utf8_lossy(line))));
+    is_same_again(&Request::of(first, second));
+}
+
+fn parse(text: &str) -> Option<Request> {
+    let is_empty = text.split_ascii_whitespace().next().is_none();
+    match Request::parse(text) {
+        Err(error) => {
+            let error = error.to_string();
+            shows_no_password(text, &error);
+            let words = reply_words(&Outcome::NotUnderstood(error), Style::default());
+            assert_eq!((words.state.as_str(), words.exit_status), ("fail", 2));
+            None
+        }
+        Ok(None) => {
+            assert!(is_empty);
+            None
+        }
+        Ok(Some(request)) => {
+            assert!(!is_empty);
+            is_same_again(&request);
+            for url in request.urls() {
+                may_be_opened(url);
+            }
+            Some(request)
+        }
+    }
+}
+
+fn is_same_again(request: &Request) {
+    if *request == Request::Thresholds(Thresholds::default()) {
+        return;
+    }
+    let shown = request.to_string();
+    let again = Request::parse(&shown).unwrap_or_else(|error| panic!("{shown:?}: {error}"));
+    assert_eq!(again.as_ref(), Some(request), "{shown:?}");
+}
+
+/// Whether the server that a URL is checked to name is the one that it names to the HTTP libraries.
+fn may_be_opened(url: &Url) {
+    let uri = url.uri();
+    let scheme = uri.scheme_str().unwrap().to_ascii_lowercase();
+    assert!(["http", "https", "ws", "wss"].contains(&scheme.as_str()));
+    let authority = uri.authority().unwrap().as_str();
+    assert!(!authority.contains('@'));
+    let origin = Origin::parse(&format!("{scheme}://{authority}")).unwrap();
+    assert_eq!(&origin, url.origin());
+    let host = uri.host().unwrap_or_default();
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => assert_eq!(origin.bare_host().parse(), address.parse::<Ipv6Addr>()),
+        None => assert_eq!(origin.host(), host.to_ascii_lowercase()),
+    }
+    assert!(uri.port_u16().is_none_or(|port| port == origin.port()));
+
+    let joined = url.join("/v2/health");
+    assert!(joined.uri().path().ends_with("/v2/health"));
+    assert_eq!(joined.uri().query(), uri.query());
+    match Url::parse(&joined.uri().to_string()) {
+        Ok(again) => assert_eq!(again.origin(), url.origin()),
+        Err(error) => assert!(joined.uri().to_string().len() > 2048, "{joined}: {error}"),
+    }
+}
+
+/// What stands between `://` and the last `@`, before a query if it can, of a word that is no URL is not
+/// shown.
+fn shows_no_password(text: &str, shown: &str) {
+    const PASSWORD: &str = "hunter2";
+    let is_secret = |word: &str| {
+        let rest = word.split_once("://").map_or("", |(_, rest)| rest);
+        let before_query = rest.split('?').next().unwrap_or_default();
+        let parted = before_query.rsplit_once('@').or(rest.rsplit_once('@'));
+        parted.is_some_and(|(user, _)| user.contains(PASSWORD) && Url::parse(word).is_err())
+    };
+    let mut words = text.split(|c: char| c == '|' || c.is_whitespace());
+    if text.matches(PASSWORD).count() == 1 && words.any(is_secret) {
+        assert!(!shown.contains(PASSWORD), "{shown}");
+        assert!(!without_secrets(text).contains(PASSWORD));
+    }
+}
+
+/// Arguments, parted by NUL: every option is within its range, whatever else is wrong.
+pub fn command_line(data: &[u8]) {
+    let args = data.split(|byte| *byte == 0).map(|arg| OsString::from_vec(arg.to_vec()));
+    let Command::Run(options) = cli::parse(args) else {
+        return;
+    };
+    let (shortest, longest) = (Duration::from_millis(1), Duration::from_secs(3600));
+    assert!((shortest..=longest).contains(&options.timeout));
+    assert!(options.weight_from.is_none_or(|percent| (0.0..=99.0).contains(&percent)));
+    assert!(options.stats_url.uri().scheme_str().unwrap().to_ascii_lowercase().starts_with("http"));
+    may_be_opened(&options.stats_url);
+    assert!(options.maint_file.as_ref().is_none_or(|path| !path.as_os_str().is_empty()));
+    if let Some(misuse) = &options.misuse {
+        reply_words(&Outcome::NotUnderstood(misuse.clone()), options.style());
+    }
+    parse(&options.words);
+}

@@ -1,0 +1,189 @@
+//! Thresholds against statistics pages.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::choices::{Choices, split_line};
+use super::reply::{DESCRIBED, reply_words};
+use crate::request::Request;
+use crate::source::{Evidence, Measured, Timed};
+use crate::statistics::Page;
+use crate::verdict::Outcome;
+
+/// The names of thresholds with their keys on the statistics page and their default limits: the
+/// contract's table.
+const NAMES: [(&str, &[&str], f64); 6] = [
+    ("cpu", &[], 90.0),
+    ("publishers", &["streams_webrtc_in", "streams_rtmp_in", "streams_rtsp_in"], 100.0),
+    ("subscribers", &["streams_webrtc_out", "streams_rtmp_out", "streams_rtsp_out"], 100.0),
+    ("hls", &["streams_hls"], 100.0),
+    ("band-in", &["global_bandwidth_in"], 100.0),
+    ("band-out", &["global_bandwidth_out"], 100.0),
+];
+
+/// The words of thresholds, and behind them on a line of its own any page: it is `up` only if a look
+/// at every line of the page finds each value below its limit.
+pub fn statistics(data: &[u8]) {
+    let (words, page) = split_line(data);
+    let request = match Request::parse(&String::from_utf8_lossy(words)) {
+        Ok(Some(Request::Thresholds(thresholds))) => Request::Thresholds(thresholds),
+        Ok(None) => Request::of(None, None),
+        _ => return,
+    };
+    let outcome = judge_page(&request, page.to_vec(), 50.0);
+    let words = reply_words(&outcome, DESCRIBED);
+    if words.state != "up" {
+        assert_eq!(words.state, "down");
+        return;
+    }
+    let Some(reported) = reported(page) else {
+        return;
+    };
+    let mut thresholds: Vec<(String, f64)> = pairs(&request.to_string());
+    let is_default = thresholds.is_empty();
+    if is_default {
+        thresholds = NAMES.map(|(name, _, limit)| (name.to_owned(), limit)).to_vec();
+    }
+    for (name, limit) in thresholds {
+        let values = keys(&name).into_iter().map(|key| {
+            let values = reported.iter().filter(|(reported, _)| *reported == key);
+            values.map(|(_, value)| number(value)).reduce(f64::max)
+        });
+        let values: Vec<f64> = values.flatten().collect();
+        let value = if name == "cpu" { 50.0 } else { values.iter().sum() };
+        // Of JSON groups with the same name only the last was looked at.
+        let may_be_missing = is_default || name == "cpu" || page.contains(&b'{');
+        assert!(may_be_missing || !values.is_empty(), "{name}");
+        assert!(value < limit, "{name} {value} {limit}");
+    }
+}
+
+/// The names and limits in the words of thresholds.
+fn pairs(text: &str) -> Vec<(String, f64)> {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let pair = |pair: &[&str]| (pair[0].to_owned(), pair[1].parse().unwrap());
+    words.chunks(2).map(pair).collect()
+}
+
+fn keys(name: &str) -> Vec<&str> {
+    match name.strip_prefix("stat:") {
+        Some(key) => vec![key],
+        None => NAMES.iter().find(|(known, ..)| *known == name).unwrap().1.to_vec(),
+    }
+}
+
+/// A page's value as a number; infinite where it is none of 0 or more.
+fn number(text: &str) -> f64 {
+    let number = text.trim().parse().unwrap_or(f64::INFINITY);
+    if number >= 0.0 { number } else { f64::INFINITY }
+}
+
+/// Every key of a page with its value; `None` for JSON that is not simple.
+fn reported(page: &[u8]) -> Option<Vec<(String, String)>> {
+    let text = String::from_utf8_lossy(page);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let mut found = Vec::new();
+    if text.trim_start_matches(|c: char| c.is_ascii_whitespace()).starts_with('{') {
+        collect(&serde_json::from_str(text).ok()?, &mut found);
+    } else {
+        for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
+            found.push((key.trim().to_owned(), value.to_owned()));
+        }
+    }
+    Some(found)
+}
+
+fn collect(group: &Value, found: &mut Vec<(String, String)>) {
+    for (key, value) in group.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(_) => collect(value, found),
+            Value::String(text) => found.push((key.clone(), text.clone())),
+            other => found.push((key.clone(), other.to_string())),
+        }
+    }
+}
+
+fn judge_page(request: &Request, page: Vec<u8>, load: f64) -> Outcome {
+    let page = Page::new("statistics page".to_owned(), page);
+    request.judge(&Measured {
+        load: Some(timed(Ok(load))),
+        evidence: Some(timed(Evidence::Statistics(Ok(page)))),
+    })
+}
+
+fn timed<T>(result: T) -> Timed<T> {
+    Timed { result, took: Duration::ZERO }
+}
+
+/// Thresholds and a page made of chosen numbers, some of which are none: it is `up` exactly if plain
+/// comparisons say so, and its weight is what the contract says.
+pub fn thresholds(data: &[u8]) {
+    let mut choices = Choices(data);
+    let (is_json, style) = (choices.flag(), choices.style());
+    let load = match choices.number() {
+        negative if negative < 0.0 => 0.0,
+        load => load,
+    };
+    let mut words = String::new();
+    let mut wanted: Vec<(String, f64)> = Vec::new();
+    for _ in 0..=choices.byte() % 6 {
+        let name = match NAMES.get(usize::from(choices.byte() % 8)) {
+            Some((name, ..)) => (*name).to_owned(),
+            None => format!("stat:key{}", choices.byte() % 3),
+        };
+        let limit = choices.number().abs();
+        let limit = if limit.is_finite() { limit } else { 100.0 };
+        write!(words, "{name} {limit} ").unwrap();
+        wanted.retain(|(known, _)| *known != name);
+        wanted.push((name, limit));
+    }
+
+    let mut page = Vec::new();
+    let mut has_all = true;
+    let mut fullest: f64 = 0.0;
+    for (name, limit) in &wanted {
+        let mut values = Vec::new();
+        for key in keys(name) {
+            if choices.byte() % 8 == 0 {
+                continue;
+            }
+            let value = choices.number();
+            values.push(value);
+            let text = if choices.flag() { format!("{value:e}") } else { format!("{value}") };
+            let is_bare = is_json && value.is_finite() && choices.flag();
+            page.push(match (is_json, is_bare) {
+                (false, _) => format!("{key}={text}"),
+                (true, true) => format!("\"{key}\":{text}"),
+                (true, false) => format!("\"{key}\":\"{text}\""),
+            });
+        }
+        if name == "cpu" {
+            values.push(load);
+        }
+        let is_number = |value: &f64| value.is_finite() && *value >= 0.0;
+        let sum: f64 = values.iter().sum();
+        let is_below = !values.is_empty() && values.iter().all(is_number) && sum < *limit;
+        has_all &= is_below;
+        fullest = fullest.max(sum / limit);
+    }
+    let page = match is_json {
+        true => format!("{{\"other\":0,\"group\":{{{}}}}}", page.join(",")),
+        false => format!("other=0\n{}\n", page.join("\n")),
+    };
+
+    let request = Request::parse(&words).unwrap().unwrap();
+    let outcome = judge_page(&request, page.clone().into_bytes(), load);
+    let reply = reply_words(&outcome, style);
+    assert_eq!(reply.state == "up", has_all, "{words:?} {load} {page}");
+    if has_all {
+        let weight = f64::from(reply.weight.unwrap());
+        let exact = style
+            .weight_from_percent
+            .map_or(100.0, |from| 100.0 * (100.0 - 100.0 * fullest) / (100.0 - from));
+        let step = |weight: f64| ((weight / 5.0).floor() * 5.0).clamp(1.0, 100.0);
+        let (least, most) = (step(exact - 1e-3), step(exact + 1e-3));
+        assert!((least..=most).contains(&weight), "{words:?} {page} {style:?}: {weight} {exact}");
+    }
+}
