@@ -27,9 +27,10 @@ pub struct NotUnderstood {
 }
 
 impl NotUnderstood {
-    /// `problem` is the rest of the sentence that begins with the word.
-    pub fn new(word: &str, problem: impl Into<String>) -> Self {
-        Self { word: without_secrets(word), problem: problem.into() }
+    /// `problem` is the rest of the sentence that begins with the word. It may name other words, of
+    /// which, as of this one, nothing is kept that may be secret.
+    pub fn new(word: &str, problem: impl AsRef<str>) -> Self {
+        Self { word: without_secrets(word), problem: without_secrets(problem.as_ref()) }
     }
 }
 
@@ -125,6 +126,23 @@ impl fmt::Display for Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_word_of_a_mistake_shows_a_secret() {
+        for text in [
+            "x://u:secret@h",
+            "cpu x://u:secret@h",
+            "stat:x://u:secret@h",
+            "stat:x://u:secret@h x",
+            "v1|http://u:secret@h",
+            "v1|http://h|5|h|x://u:secret@h",
+            "x://u:secret@h|http://h",
+            "debug|x://u:secret@h",
+        ] {
+            let error = Request::parse(text).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
 
     #[test]
     fn what_is_shown_of_a_request_can_be_parsed_again() {
