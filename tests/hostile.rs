@@ -215,7 +215,8 @@ fn who_sends_something_else_than_a_request_gets_one_printable_line() {
 #[test]
 fn who_never_reads_the_answer_holds_nothing() {
     for (service, line) in [(Service::optional(), &b""[..]), (Service::required(), b"hls 9\n")] {
-        let held: Vec<_> = (0..20).map(|_| connect_and_send(service.address(), line).unwrap()).collect();
+        let held: Vec<_> =
+            (0..20).map(|_| connect_and_send(service.address(), line).unwrap()).collect();
         service.expect_well();
         drop(held);
     }
