@@ -310,7 +310,7 @@ mod tests {
             (&["-x"], "invalid option '-x'; see haproxy-agent-check --help"),
             (
                 &["-u", "stat"],
-                "--stats-url: 'stat' is no URL: http://HOST[:PORT][/PATH] is expected",
+                "--stats-url: 'stat' is no URL: SCHEME://HOST[:PORT][/PATH] is expected",
             ),
             (
                 &["-a", "ftp://a"],
