@@ -591,8 +591,22 @@ impl Traced {
         Self { args, line: None, truth }
     }
 
-    /// Runs under strace with these options; what came, how long it took, and strace's log.
-    fn run(&self, options: &[&str], folder: &Path) -> (String, Duration, String) {
+    /// Runs under strace with these options; what came, and strace's log. Fails if that takes too long
+    /// each of three times: once may be the machine, on which thousands of runs go on here.
+    #[track_caller]
+    fn run(&self, options: &[&str], folder: &Path) -> (String, String) {
+        let mut took = Duration::ZERO;
+        for _ in 0..3 {
+            let (came, log);
+            (came, took, log) = self.run_once(options, folder);
+            if took < TIMEOUT + LATEST {
+                return (came, log);
+            }
+        }
+        panic!("{:?} {options:?}: {took:?}", self.args);
+    }
+
+    fn run_once(&self, options: &[&str], folder: &Path) -> (String, Duration, String) {
         static RUNS: AtomicUsize = AtomicUsize::new(0);
         let log = folder.join(RUNS.fetch_add(1, Ordering::Relaxed).to_string());
         let strace = ["strace", "-qq", "-o", log.to_str().unwrap()];
@@ -692,7 +706,7 @@ fn an_error_of_any_system_call_leaves_a_reply_that_is_right_or_cautious() {
     let (requests, _servers) = traced_requests();
     let injected = AtomicUsize::new(0);
     let runs = requests.iter().enumerate().flat_map(|(number, request)| {
-        let (came, _, log) = request.run(&[], folder.path());
+        let (came, log) = request.run(&[], folder.path());
         assert_eq!(came.trim_end(), request.truth, "{:?}", request.args);
         let mut calls = calls(&log);
         assert!(calls.iter().any(|call| call.is_after_reply), "{log}");
@@ -706,10 +720,9 @@ fn an_error_of_any_system_call_leaves_a_reply_that_is_right_or_cautious() {
         let what = (&request.args, &call, error);
         let trace = format!("trace={}", call.name);
         let inject = format!("inject={}:error={error}:when={}", call.name, call.nth);
-        let (came, took, log) = request.run(&["-e", &trace, "-e", &inject], folder.path());
+        let (came, log) = request.run(&["-e", &trace, "-e", &inject], folder.path());
         let is_injected = log.contains("INJECTED");
         injected.fetch_add(is_injected.into(), Ordering::Relaxed);
-        assert!(took < TIMEOUT + LATEST, "{what:?}: {took:?}");
         let is_interruption = error == "EINTR" && INTERRUPTIBLE.contains(&call.name.as_str());
         if !call.is_ours && !is_reply(&came) {
             check_meaningless(&came, &what);
@@ -739,9 +752,8 @@ fn a_system_call_that_always_fails_leaves_a_reply_that_is_right_or_cautious() {
         |((name, error), request): ((&str, &str), &Traced)| {
             let what = (&request.args, name, error);
             let (trace, inject) = (format!("trace={name}"), format!("inject={name}:error={error}"));
-            let (came, took, _) = request.run(&["-e", &trace, "-e", &inject], folder.path());
+            let (came, _) = request.run(&["-e", &trace, "-e", &inject], folder.path());
             check_cautious(&came, request.truth, &what);
-            assert!(took < TIMEOUT + LATEST, "{what:?}: {took:?}");
             if name == "ppoll" && error != "EINTR" {
                 assert_eq!(came, format!("{}\n", request.truth), "{what:?}");
             }
@@ -755,7 +767,7 @@ fn an_error_while_the_maintenance_file_is_read_does_not_put_the_server_in() {
     let file = folder.path().join("maint");
     fs::write(&file, "drain").unwrap();
     let request = Traced::new(&["cpu", "1000000", "-m", file.to_str().unwrap()], "drain");
-    let (came, _, log) = request.run(&["-f"], folder.path());
+    let (came, log) = request.run(&["-f"], folder.path());
     assert_eq!(came, "drain\n");
     let mut calls = calls(&log);
     calls.retain(|call| call.is_ours && !call.is_after_reply);
@@ -766,9 +778,8 @@ fn an_error_while_the_maintenance_file_is_read_does_not_put_the_server_in() {
         let trace = format!("trace={}", call.name);
         let inject = format!("inject={}:error={error}:when={}", call.name, call.nth);
         let options = ["-f", "-e", &trace, "-e", &inject];
-        let (came, took, log) = request.run(&options, folder.path());
+        let (came, log) = request.run(&options, folder.path());
         injected.fetch_add(log.matches("INJECTED").count(), Ordering::Relaxed);
-        assert!(took < TIMEOUT + LATEST, "{what:?}: {took:?}");
         // Rust's runtime ends the process where a thread gets no stack for its signals.
         let makes_thread = ["mmap", "mprotect", "sigaltstack"].contains(&call.name.as_str());
         let is_lost = call.writes_reply && ["EIO", "EMFILE"].contains(&error);
