@@ -115,3 +115,49 @@ fn reason(error: &CertificateError) -> String {
         error => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use rustls::OtherError;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_said_in_words() {
+        let other = |text: &str| {
+            CertificateError::Other(OtherError(Arc::new(io::Error::other(text.to_owned()))))
+        };
+        for (error, words) in [
+            (CertificateError::UnknownIssuer, "its issuer is unknown"),
+            (CertificateError::Expired, "it has expired"),
+            (CertificateError::NotValidYet, "it is not valid yet"),
+            (CertificateError::NotValidForName, "it is for another name"),
+            (other("CaUsedAsEndEntity"), "it is self-signed"),
+        ] {
+            assert_eq!(reason(&error), words);
+        }
+        assert!(reason(&other("odd")).contains("odd"));
+        assert!(!reason(&CertificateError::Revoked).is_empty());
+    }
+
+    #[test]
+    fn each_way_to_lose_a_connection_has_its_sentence() {
+        let deadline = Deadline::new(Instant::now(), Duration::from_millis(250));
+        for (kind, sentence) in [
+            (ErrorKind::ConnectionRefused, "refused the connection"),
+            (ErrorKind::TimedOut, "no answer within 250 ms"),
+            (ErrorKind::UnexpectedEof, "closed the connection within the answer"),
+            (ErrorKind::ConnectionReset, "closed the connection within the answer"),
+            (ErrorKind::BrokenPipe, "closed the connection within the answer"),
+            (ErrorKind::AddrInUse, "could not be asked: address in use"),
+        ] {
+            assert_eq!(NoAnswer::of(&kind.into(), deadline).to_string(), sentence);
+        }
+        let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
+        let expired = NoAnswer::of(&io::Error::other(expired), deadline);
+        assert_eq!(expired.to_string(), "has no valid certificate: it has expired");
+    }
+}
