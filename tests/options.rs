@@ -230,7 +230,7 @@ fn standard_error_that_is_full_does_not_leave_input_unread() {
     let accepted = std::os::fd::OwnedFd::from(accepted);
     // In one expression: a command keeps its descriptors of the connection as long as it lives.
     let agent = Command::new(AGENT)
-        .args(["-e", "-t", "300", "cpu", "1000000"])
+        .args(["-e", "-t", "600", "cpu", "1000000"])
         .stdin(accepted.try_clone().unwrap())
         .stdout(accepted)
         .stderr(std::os::fd::OwnedFd::from(writer))
@@ -239,6 +239,8 @@ fn standard_error_that_is_full_does_not_leave_input_unread() {
     peer.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut reply = [0; 8];
     std::io::Read::read_exact(&mut peer, &mut reply).unwrap();
+    // What comes at once is read before anything is explained.
+    std::thread::sleep(Duration::from_millis(200));
     std::io::Write::write_all(&mut peer, &[b'x'; 50_000]).unwrap();
     assert_eq!(agent.wait().code(), Some(0));
     let rest = std::io::Read::read_to_end(&mut peer, &mut Vec::new());
