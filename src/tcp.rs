@@ -180,6 +180,22 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_was_reset_is_an_error_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let reset = || {
+            let address = listener.local_addr().unwrap();
+            let tcp = Tcp::connect(&[address], &patience(Duration::from_secs(2))).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            sockopt::set_socket_linger(&accepted, Some(Duration::ZERO)).unwrap();
+            tcp
+        };
+        let read = reset().read(&mut [0]).unwrap_err().kind();
+        assert_eq!(read, ErrorKind::ConnectionReset);
+        let written = reset().write(b"x").unwrap_err().kind();
+        assert!(matches!(written, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{written}");
+    }
+
+    #[test]
     fn an_address_that_does_not_answer_says_more_than_one_without_a_way() {
         let (silent, _listener, _queue) = silent();
         let addresses = [silent, unreachable()];
