@@ -145,6 +145,25 @@ mod tests {
     }
 
     #[test]
+    fn each_request_needs_its_own_source() {
+        let url = Url::statistics_page();
+        let page = || Some(Source::StatisticsPage(url.clone()));
+        let api = || ApiRequest::parse("v1|http://a").ok().map(Source::Api);
+        for (text, needs_load, source) in [
+            ("cpu 70", true, None),
+            ("hls 5", false, page()),
+            ("cpu hls", true, page()),
+            ("debug|up", false, None),
+            ("v1|http://a", false, api()),
+        ] {
+            let request = Request::parse(text).unwrap().unwrap();
+            assert_eq!(request.needs_load(), needs_load, "{text}");
+            assert_eq!(request.source(&url), source, "{text}");
+            assert_eq!(request.urls().len(), usize::from(source == api()), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_shown_of_a_request_can_be_parsed_again() {
         let all = "cpu 70% publishers 1 subscribers 2.50 hls band-in 0 band-out 3 stat:a-b.c 0.125";
         let request = Request::parse(all).unwrap().unwrap();
