@@ -155,5 +155,7 @@ mod tests {
         let broken = [("/health/2/status", json!("Error")), (INDEXED_POINTER, json!(null))];
         assert_eq!(judged(10, &broken), Ok(false));
         assert_eq!(judged(10, &broken[..1]), Ok(true));
+        let verdict = judge(&answer(changed(FIXTURE, &broken)), &limit(10, 0)).unwrap();
+        assert_eq!(verdict.all_faults(), ["Elasticsearch reports Error"]);
     }
 }
