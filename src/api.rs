@@ -451,6 +451,13 @@ mod tests {
     }
 
     #[test]
+    fn now_is_in_milliseconds_since_1970() {
+        let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        let passed = since_1970.as_millis() as i128 - now_ms();
+        assert!((-1000..=0).contains(&passed), "{passed} ms");
+    }
+
+    #[test]
     fn a_reading_says_on_which_side_the_service_is_and_how_far() {
         for (lag_ms, name, seconds) in [
             (1500, "head block behind", 1.5),
