@@ -1,0 +1,74 @@
+/*!
+A simulated media server, for the demonstration: the two ports of a Flashphoner WCS that matter to an HAProxy
+and its agent.
+
+```text
+demo-media-server HOST FILE
+    on port 8081 of HOST answers with FILE, the statistics page; on port 8080, where WCS has its WebSockets,
+    only accepts, which is what HAProxy's own check asks for; until it is killed
+```
+*/
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+/// How long a client may be silent.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The longest request head that is read, in bytes.
+const LIMIT: usize = 8 * 1024;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let result = match &args[..] {
+        [host, file] => serve(host, file),
+        _ => Err("usage: demo-media-server HOST FILE".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo-media-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(host: &str, file: &str) -> Result<(), Box<dyn Error>> {
+    let listen = |port| {
+        TcpListener::bind((host, port)).map_err(|error| format!("{host} port {port}: {error}"))
+    };
+    let (websockets, statistics) = (listen(8080)?, listen(8081)?);
+    thread::spawn(move || websockets.incoming().for_each(drop));
+    for stream in statistics.incoming() {
+        let (stream, file) = (stream?, file.to_owned());
+        // A client that went away is its own affair.
+        thread::spawn(move || answer(stream, &file));
+    }
+    Ok(())
+}
+
+/// Answers any request with what is in the file now.
+fn answer(mut stream: TcpStream, file: &str) -> io::Result<()> {
+    stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
+    // To its end: a connection closed over unread input is reset, and the answer may be lost.
+    let mut head = Vec::new();
+    let mut buffer = [0; 1024];
+    while !head.ends_with(b"\r\n\r\n") && head.len() < LIMIT {
+        match stream.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => head.extend_from_slice(&buffer[..count]),
+        }
+    }
+    let page = fs::read_to_string(file)?;
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}",
+        page.len()
+    )
+}
