@@ -43,8 +43,9 @@ async function takeTerminal(browser) {
 
 // HTML for a text with ECMA-48's renditions; of these the agent uses four.
 function coloured(text) {
-  const renditions = { 0: "</span>", 31: '<span class="red">', 32: '<span class="green">', 33: '<span class="yellow">' };
-  return escape(text).replace(/\x1b\[(\d+)m/g, (_, code) => renditions[code]);
+  const classes = { 31: "red", 32: "green", 33: "yellow" };
+  return escape(text).replace(/\x1b\[(\d+)m/g, (_, code) =>
+    code === "0" ? "</span>" : `<span class="${classes[code]}">`);
 }
 
 function escape(text) {
