@@ -177,8 +177,16 @@ impl RequestLine {
                 if let Some(line) = self.take_if_ended() {
                     return Event::Line(line);
                 }
-                if has_come || ready.is_ok() {
+                if has_come {
                     continue;
+                }
+                // poll(2) says that something is there, and it cannot be had; not for ever.
+                if ready.is_ok() {
+                    if Instant::now() < last {
+                        continue;
+                    }
+                    self.is_over = true;
+                    return Event::Line(Line::Unended);
                 }
             }
             if has_other {
@@ -207,8 +215,10 @@ impl RequestLine {
         let room = buffer.len() - self.bytes.len();
         match read_now(self.input, &mut buffer[..room]) {
             Err(Errno::AGAIN) => return false,
-            // A connection that was reset has ended too, and a folder holds no line.
-            Ok(0) | Err(Errno::CONNRESET | Errno::BADF | Errno::ISDIR | Errno::INVAL) => {
+            // A connection that was reset has ended too.
+            Ok(0) | Err(Errno::CONNRESET) => self.is_over = true,
+            // Nothing that lines are read from: a folder, say.
+            Err(Errno::BADF | Errno::ISDIR | Errno::INVAL) if self.input == Input::File => {
                 self.is_over = true;
             }
             Err(error) => {
@@ -354,7 +364,7 @@ fn wait<const N: usize>(
     loop {
         let left = until.saturating_duration_since(Instant::now());
         match poll(&mut polled, Timespec::try_from(left).ok().as_ref()) {
-            Err(Errno::INTR) => {}
+            Err(Errno::INTR) if !left.is_zero() => {}
             Err(error) => return Err(error),
             Ok(_) => break,
         }

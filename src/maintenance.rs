@@ -20,9 +20,9 @@ const READ_LIMIT: u64 = 4096;
 /// The stack of the thread that reads the file, in bytes, many times what it needs.
 const STACK: usize = 128 * 1024;
 
-/// As much memory as a thread must be able to take at its start beside its stack: where it gets none
-/// the standard library ends the process.
-const THREAD_MEMORY: usize = 128 * 1024;
+/// More memory than a thread takes at its start beside its stack, in bytes: a heap of its own, 132 KiB,
+/// and a stack for signals. Where it gets none the standard library ends the process.
+const THREAD_MEMORY: usize = 384 * 1024;
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
