@@ -14,7 +14,7 @@ pub mod v2;
 mod ws;
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -128,7 +128,7 @@ impl Service<'_> {
 
     /// How far the service may be off from now.
     fn limit(&self) -> Limit {
-        Limit { blocks: self.request.blocks, now_ms: now_ms() }
+        Limit { blocks: self.request.blocks, now_ms: unix_ms(SystemTime::now()) }
     }
 }
 
@@ -244,8 +244,12 @@ fn parse_blocks(text: &str) -> u64 {
     }
 }
 
-fn now_ms() -> i128 {
-    OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000
+/// A time in milliseconds since 1970, also one that no calendar reaches.
+fn unix_ms(time: SystemTime) -> i128 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_millis() as i128,
+        Err(before) => -(before.duration().as_millis() as i128),
+    }
 }
 
 impl Answer {
@@ -451,10 +455,17 @@ mod tests {
     }
 
     #[test]
-    fn now_is_in_milliseconds_since_1970() {
-        let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
-        let passed = since_1970.as_millis() as i128 - now_ms();
-        assert!((-1000..=0).contains(&passed), "{passed} ms");
+    fn a_time_is_in_milliseconds_since_1970_or_before() {
+        for (ms, time) in [
+            (1500, UNIX_EPOCH + Duration::from_millis(1500)),
+            (-1500, UNIX_EPOCH - Duration::from_millis(1500)),
+            (
+                9_000_000_000_000_000_000_000,
+                UNIX_EPOCH + Duration::from_secs(9_000_000_000_000_000_000),
+            ),
+        ] {
+            assert_eq!(unix_ms(time), ms);
+        }
     }
 
     #[test]

@@ -477,10 +477,11 @@ fn haproxy_judges_each_server_by_its_own_request() {
     let media = Server::start(hold);
     let line = |n: usize| {
         format!(
-            "server s{} {} check agent-check agent-addr 127.0.0.1 agent-port {} agent-inter 200ms \
+            "server s{} {} check agent-check agent-addr {} agent-port {} agent-inter 200ms \
              agent-send \"v1|http://{}|240\\n\" on-marked-down shutdown-sessions",
             n + 1,
             media.address,
+            xinetd.address.ip(),
             xinetd.address.port(),
             services[n].address,
         )

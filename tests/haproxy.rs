@@ -40,12 +40,13 @@ impl Site {
     }
 
     fn server_line(&self, server: usize, options: &str) -> String {
-        let port = self.agents[server].address.port();
+        let agent = self.agents[server].address;
         format!(
-            "server wcs{} {} check agent-check agent-addr 127.0.0.1 agent-port {port} \
-             agent-inter 200ms {options}",
+            "server wcs{} {} check agent-check agent-addr {} agent-port {} agent-inter 200ms {options}",
             server + 1,
             self.media.address,
+            agent.ip(),
+            agent.port(),
         )
     }
 }
@@ -133,11 +134,13 @@ fn the_lighter_server_gets_its_share_of_connections() {
     let site = Site::new("--weight-from 60 hls 100");
     let media = [Server::fixed("media"), Server::fixed("media")];
     let line = |n: usize| {
-        let port = site.agents[n].address.port();
+        let agent = site.agents[n].address;
         format!(
-            "server wcs{} {} check weight 200 agent-check agent-port {port} agent-inter 200ms",
+            "server wcs{} {} check weight 200 agent-check agent-addr {} agent-port {} agent-inter 200ms",
             n + 1,
-            media[n].address
+            media[n].address,
+            agent.ip(),
+            agent.port(),
         )
     };
     // Weights of 200 and 50.
