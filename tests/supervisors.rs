@@ -3,6 +3,7 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -99,16 +100,81 @@ fn systemd_socket_activation() {
     check(|line| ask(address, line));
 }
 
+/// The line of the README that begins so, as a test's own: with its address, the program under test and
+/// its arguments in place of the limits.
+fn readme_line(begin: &str, address: SocketAddr, program: &Path, page: &Server) -> String {
+    let readme = include_str!("../README.md");
+    let line = readme.lines().find(|line| line.starts_with(begin)).expect("it is in the README");
+    let limits = "--describe cpu 90 hls 100";
+    assert!(line.contains("9707") && line.contains(limits), "{line}");
+    line.replace("9707", &address.port().to_string())
+        .replace("/usr/local/bin/haproxy-agent-check", &program.display().to_string())
+        .replace(limits, &agent_args(page).join(" "))
+}
+
+/// A folder that everybody may look into, with a copy of the agent.
+fn shared_folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = shared_copy_of_agent(folder.path());
+    (folder, program)
+}
+
+#[test]
+fn openbsd_inetd_with_the_line_of_the_readme() {
+    let page = page();
+    let address = free_address();
+    let (folder, program) = shared_folder();
+    let config = folder.path().join("inetd.conf");
+    let line = readme_line("9707 stream tcp", address, &program, &page);
+    std::fs::write(&config, format!("{}:{line}\n", address.ip())).unwrap();
+    let mut inetd = Command::new("inetd");
+    let _inetd = listening(inetd.arg("-i").arg(&config), address);
+    check(|line| ask(address, line));
+    // Its own limit, 256 connections in a minute, is not there.
+    for _ in 0..300 {
+        assert_eq!(ask(address, b""), "up 100% # hls 5/10\n");
+    }
+}
+
+#[test]
+fn tcpserver_with_the_lines_of_the_readme() {
+    let page = page();
+    let address = free_address();
+    let (folder, program) = shared_folder();
+    let rules = include_str!("../README.md").lines().find(|line| line.contains("| tcprules "));
+    let server = readme_line("tcpserver ", address, &program, &page)
+        .replace(" 0 ", &format!(" {} ", address.ip()))
+        .replacen("-l 127.0.0.1 ", "-l 0 ", 1);
+    let in_folder = |line: &str| line.replace("/etc/", &format!("{}/", folder.path().display()));
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let shell = |script: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).env("PATH", &path);
+        shell
+    };
+    let rules = finish(&mut shell(&in_folder(rules.expect("it is in the README"))));
+    assert_eq!(rules.exit_status, Some(0), "{rules:?}");
+    let mut server = shell(&format!("exec {}", in_folder(&server)));
+    let _server = listening(server.stderr(Stdio::null()), address);
+    check(|line| ask(address, line));
+}
+
 /// With `nofork`: without it socat stands between the connection and the agent, and gives up what it
 /// has not passed on yet when the agent ends with another exit status than 0.
 #[test]
-fn socat_over_tcp() {
+fn socat_with_the_line_of_the_readme() {
     let page = page();
     let address = free_address();
-    let listen = format!("TCP4-LISTEN:{},bind=127.0.0.1,fork,reuseaddr", address.port());
-    let run =
-        format!("EXEC:{AGENT} {}", agent_args(&page).join(" ").replace(':', "\\:")) + ",nofork";
-    let _socat = listening(Command::new("socat").args([listen, run]), address);
+    let (folder, program) = shared_folder();
+    // A colon would be the end of the argument to socat.
+    let args = agent_args(&page).join(" ");
+    let line = readme_line("socat TCP-LISTEN", address, &program, &page)
+        .replace(&args, &args.replace(':', "\\:"))
+        .replace(",fork", ",bind=127.0.0.1,fork");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("exec {line}")]);
+    shell.env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()));
+    let _socat = listening(&mut shell, address);
     check(|line| ask(address, line));
 }
 
