@@ -21,7 +21,6 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
 
 use crate::http;
-use crate::memory;
 use crate::no_answer::NoAnswer;
 use crate::patience::Patience;
 use crate::request::NotUnderstood;
@@ -109,13 +108,10 @@ impl Service<'_> {
     fn get_json(&self, path: &str) -> Result<Answer, String> {
         let answer = self.get(path)?;
         let status = answer.status;
-        let body = match status {
-            200..=299 => answer.read_body().map_err(|error| error.to_string())?,
-            // Nobody reads an error page, and waiting for its end takes time.
-            _ => Vec::new(),
-        };
-        memory::to_allocate(body.len() * MEMORY_PER_BYTE).map_err(|error| error.to_string())?;
-        let json = serde_json::from_slice(&body).map_err(|_| "sent no JSON".to_owned());
+        // Nobody reads an error page, and waiting for its end takes time.
+        let body = answer.read_success(MEMORY_PER_BYTE).map_err(|error| error.to_string());
+        let json = body
+            .and_then(|body| serde_json::from_slice(&body).map_err(|_| "sent no JSON".to_owned()));
         Ok(Answer { status, json })
     }
 

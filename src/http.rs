@@ -54,10 +54,15 @@ impl Answer {
         if body.len() > BODY_LIMIT { Err(NoAnswer::TooLarge) } else { Ok(body) }
     }
 
-    /// The whole body, if the status is a 2xx.
-    pub fn read_success(self) -> Result<Vec<u8>, NoAnswer> {
+    /// The whole body, if the status is a 2xx, and if there is memory for what is made of it, so many
+    /// bytes of each of its own.
+    pub fn read_success(self, memory_per_byte: usize) -> Result<Vec<u8>, NoAnswer> {
         match self.status {
-            200..=299 => self.read_body(),
+            200..=299 => {
+                let body = self.read_body()?;
+                memory::to_allocate(body.len() * memory_per_byte)?;
+                Ok(body)
+            }
             status => Err(NoAnswer::Status(status)),
         }
     }

@@ -10,8 +10,6 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::http;
-use crate::memory;
-use crate::no_answer::NoAnswer;
 use crate::patience::Patience;
 use crate::url::Url;
 
@@ -69,14 +67,10 @@ impl Page {
     /// Asks the page at `url`. Fails with a sentence that names the page and says what was wrong.
     pub fn fetch(url: &Url, patience: &Patience) -> Result<Self, String> {
         let name = format!("statistics page {}", url.brief());
-        let body = http::get(url, None, patience).and_then(http::Answer::read_success);
-        let readable = |body: Vec<u8>| {
-            memory::to_allocate(body.len() * MEMORY_PER_BYTE)?;
-            Ok(body)
-        };
-        match body.and_then(readable) {
+        let answer = http::get(url, None, patience);
+        match answer.and_then(|answer| answer.read_success(MEMORY_PER_BYTE)) {
             Ok(body) => Ok(Self::new(name, body)),
-            Err::<_, NoAnswer>(error) => Err(format!("{name}: {error}")),
+            Err(error) => Err(format!("{name}: {error}")),
         }
     }
 

@@ -35,12 +35,7 @@ impl Demo {
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/demo/run"));
-        // What cargo tells a test about its package would have it build half of the dependencies again.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("CARGO_") && name != "CARGO_HOME" {
-                command.env_remove(name);
-            }
-        }
+        without_cargos_variables(&mut command);
         let process = command
             .env("CARGO_TARGET_DIR", target)
             .env("TMPDIR", folder.path())

@@ -1,19 +1,18 @@
 //! The release binary: one small static file that needs nothing but /proc.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use common::without_cargos_variables;
 
 /// Builds the release binary, so that it is never one of yesterday.
 fn release_binary() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let mut build = Command::new(env!("CARGO"));
-    // What cargo tells a test about its package would have it build half of the dependencies again.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CARGO_") && name != "CARGO_HOME" {
-            build.env_remove(name);
-        }
-    }
+    without_cargos_variables(&mut build);
     build.args(["build", "--release", "--quiet", "--target-dir"]).arg(target);
     assert!(build.status().unwrap().success());
     target.join("release/haproxy-agent-check")

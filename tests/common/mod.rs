@@ -84,6 +84,16 @@ pub fn agent(args: &[&str]) -> Outcome {
     finish(Command::new(AGENT).args(args))
 }
 
+/// Takes from a command that runs cargo what the cargo of the tests says about their package: it would have
+/// half of the dependencies built again.
+pub fn without_cargos_variables(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_") && name != "CARGO_HOME" {
+            command.env_remove(name);
+        }
+    }
+}
+
 /// Ends a process by its id when the test does.
 pub struct Process(pub Child);
 
