@@ -12,6 +12,7 @@ come from, `statistics` and `load`; see `api` for services that are asked over H
 #![forbid(unsafe_code)]
 
 mod api;
+mod aside;
 mod cli;
 mod confinement;
 mod connection;

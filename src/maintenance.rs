@@ -6,23 +6,14 @@ Whoever put it there wanted the server out, so whatever is wrong with it is no r
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
+use std::path::Path;
 
+use crate::aside;
 use crate::deadline::Deadline;
-use crate::memory;
 use crate::reply::State;
 
 /// As much of the file as can matter, in bytes: its first line, of which the description is cut.
 const READ_LIMIT: u64 = 4096;
-
-/// The stack of the thread that reads the file, in bytes, many times what it needs.
-const STACK: usize = 128 * 1024;
-
-/// More memory than a thread takes at its start beside its stack, in bytes: a heap of its own, 132 KiB,
-/// and a stack for signals. Where it gets none the standard library ends the process.
-const THREAD_MEMORY: usize = 384 * 1024;
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +26,11 @@ pub struct Maintenance {
 impl Maintenance {
     /// Reads the file at `path`; `None` if there is none.
     ///
-    /// On a thread of its own, if there can be one: a file system that hangs (a network's, say) hangs in
-    /// the kernel, where no deadline reaches.
+    /// Aside, since the file may be on a file system that hangs.
     pub fn read(path: &Path, deadline: Deadline) -> Option<Self> {
-        let content = match read_on_thread(path) {
-            None => read(path),
-            Some(reader) => match reader.recv_timeout(deadline.remaining()) {
-                Ok(content) => content,
-                Err(RecvTimeoutError::Timeout) => Err("reading it takes too long".to_owned()),
-                Err(RecvTimeoutError::Disconnected) => Err("reading it failed".to_owned()),
-            },
-        };
+        let file = path.to_owned();
+        let content = aside::carry_out(move || read(&file), deadline)
+            .unwrap_or_else(|problem| Err(format!("reading it {problem}")));
         match content {
             Ok(content) => content.map(|content| Self::parse(&content)),
             Err(error) => {
@@ -75,17 +60,6 @@ impl Maintenance {
 
 /// The beginning of a file, `None` if nothing is there, or what is wrong with it.
 type Content = Result<Option<Vec<u8>>, String>;
-
-/// Has [`read`] done on a thread of its own; `None` if there can be none.
-fn read_on_thread(path: &Path) -> Option<Receiver<Content>> {
-    if !memory::can_allocate(STACK + THREAD_MEMORY) {
-        return None;
-    }
-    let (send, receive) = mpsc::channel();
-    let path: PathBuf = path.to_owned();
-    let reader = thread::Builder::new().stack_size(STACK).spawn(move || send.send(read(&path)));
-    reader.ok().map(|_| receive)
-}
 
 /// The beginning of the file at `path`, `None` if nothing is there. Fails with what is wrong.
 fn read(path: &Path) -> Content {

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use crate::aside;
+use crate::deadline::Deadline;
 use crate::no_answer::NoAnswer;
 use crate::patience::Patience;
 use crate::resolver;
@@ -43,7 +45,7 @@ impl Stream {
         if !origin.is_tls() {
             return Ok(Self::Plain(tcp));
         }
-        secure(tcp, origin).map_err(|error| NoAnswer::of(&error, deadline))
+        secure(tcp, origin, deadline).map_err(|error| NoAnswer::of(&error, deadline))
     }
 }
 
@@ -73,12 +75,12 @@ impl Write for Stream {
 }
 
 /// Carries out the TLS handshake.
-fn secure(mut tcp: Tcp, origin: &Origin) -> io::Result<Stream> {
+fn secure(mut tcp: Tcp, origin: &Origin, deadline: Deadline) -> io::Result<Stream> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
-        .with_root_certificates(trusted())
+        .with_root_certificates(trusted(deadline)?)
         .with_no_client_auth();
     let name = ServerName::try_from(origin.bare_host().to_owned()).map_err(io::Error::other)?;
     let mut session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
@@ -89,12 +91,16 @@ fn secure(mut tcp: Tcp, origin: &Origin) -> io::Result<Stream> {
 }
 
 /// Whose certificates are trusted: the system's store, as OpenSSL finds it with `SSL_CERT_FILE` and
-/// `SSL_CERT_DIR`, or Mozilla's list where the host has none.
-fn trusted() -> RootCertStore {
+/// `SSL_CERT_DIR`, or Mozilla's list where the host has none. Read aside, since those two may name what hangs.
+fn trusted(deadline: Deadline) -> io::Result<RootCertStore> {
+    let found = aside::carry_out(|| rustls_native_certs::load_native_certs().certs, deadline);
+    let found = found.map_err(|problem| {
+        io::Error::other(format!("reading the trusted certificates {problem}"))
+    })?;
     let mut store = RootCertStore::empty();
-    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    store.add_parsable_certificates(found);
     if store.is_empty() {
         store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    store
+    Ok(store)
 }

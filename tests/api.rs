@@ -458,6 +458,13 @@ fn https_is_trusted_by_the_systems_store() {
     let untrusted = ask(Path::new("/nonexistent"), "localhost");
     assert!(untrusted.stdout.contains("certificate: its issuer is unknown"), "{untrusted:?}");
     assert_eq!(untrusted.exit_status, Some(1));
+    // Who opens it waits for somebody who writes.
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let hanging = ask(&fifo, "localhost");
+    let why = "could not be asked: reading the trusted certificates takes too long";
+    assert!(hanging.stdout.ends_with(&format!("{why}\n")), "{hanging:?}");
+    assert!(hanging.took < Duration::from_millis(1500) + LATEST, "{hanging:?}");
 }
 
 #[test]
