@@ -16,11 +16,11 @@ mod ws;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
 
 use crate::http;
+use crate::json::{Json, NoList};
 use crate::no_answer::NoAnswer;
 use crate::patience::Patience;
 use crate::request::NotUnderstood;
@@ -86,9 +86,12 @@ impl fmt::Display for Field {
 /// What stands behind the URL of a request to an Antelope HTTP API.
 const BLOCKS_AND_HOST: &[Field] = &[Field::Blocks, Field::Host];
 
-/// How many bytes of memory a byte of JSON takes at most: `{"":`, its bracket included, makes a map with
-/// room for 11 values.
-const MEMORY_PER_BYTE: usize = 160;
+/// How many bytes of memory a byte of JSON takes at most while it is looked into: one of a name, which is
+/// held twice while it grows.
+const MEMORY_PER_BYTE: usize = 4;
+
+/// The longest list that a service may report; nobody runs so many services, or so many readers.
+const LONGEST_LIST: usize = 1000;
 
 /// One service, asked with a run's patience.
 struct Service<'a> {
@@ -110,9 +113,7 @@ impl Service<'_> {
         let status = answer.status;
         // Nobody reads an error page, and waiting for its end takes time.
         let body = answer.read_success(MEMORY_PER_BYTE).map_err(|error| error.to_string());
-        let json = body
-            .and_then(|body| serde_json::from_slice(&body).map_err(|_| "sent no JSON".to_owned()));
-        Ok(Answer { status, json })
+        Ok(Answer { status, body })
     }
 
     /// Opens a WebSocket at the request's URL.
@@ -131,8 +132,8 @@ impl Service<'_> {
 /// A JSON answer as the judges see it.
 pub struct Answer {
     pub status: u16,
-    /// The body as JSON, or in a sentence why it is none.
-    pub json: Result<Value, String>,
+    /// The body, or in a sentence why there is none.
+    pub body: Result<Vec<u8>, String>,
 }
 
 /// How far a service may be off, and from when.
@@ -249,10 +250,13 @@ fn unix_ms(time: SystemTime) -> i128 {
 }
 
 impl Answer {
-    /// The body of a successful answer.
-    fn success(&self) -> Result<&Value, String> {
+    /// The JSON of a successful answer.
+    fn success(&self) -> Result<Json<'_>, String> {
         match self.status {
-            200..=299 => self.json.as_ref().map_err(String::clone),
+            200..=299 => {
+                let body = self.body.as_ref().map_err(String::clone)?;
+                Json::parse(body).ok_or_else(|| "sent no JSON".to_owned())
+            }
             status => Err(NoAnswer::Status(status).to_string()),
         }
     }
@@ -290,27 +294,28 @@ impl Limit {
 }
 
 /// The field of `json` behind these names. Fails if there is none.
-fn field<'a>(json: &'a Value, names: &[&str]) -> Result<&'a Value, String> {
-    names
-        .iter()
-        .try_fold(json, |json, name| json.get(name))
-        .filter(|value| !value.is_null())
+fn field<'a>(json: Json<'a>, names: &[&str]) -> Result<Json<'a>, String> {
+    let mut path = names.iter();
+    path.try_fold(json, |json, name| json.get(name))
         .ok_or_else(|| format!("reports no {}", names.join(".")))
 }
 
+/// The elements of a list. Fails if it is none, or one that is longer than [`LONGEST_LIST`].
+fn list<'a>(json: Json<'a>, what: &str) -> Result<Vec<Json<'a>>, String> {
+    let elements = json.elements(LONGEST_LIST);
+    elements.map_err(|NoList| format!("reports no list of up to {LONGEST_LIST} as {what}"))
+}
+
 /// A block number: a whole number above 0.
-fn block_number(value: &Value, what: &str) -> Result<u64, String> {
+fn block_number(value: Json, what: &str) -> Result<u64, String> {
     let number = whole_number(value).and_then(|number| u64::try_from(number).ok());
     number.filter(|number| *number > 0).ok_or_else(|| format!("reports no block number as {what}"))
 }
 
 /// A number without a fraction, also as a string.
-fn whole_number(value: &Value) -> Option<i128> {
-    let text = match value {
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text.trim().to_owned(),
-        _ => return None,
-    };
+fn whole_number(value: Json) -> Option<i128> {
+    let said = value.text();
+    let text = said.as_deref().unwrap_or(value.written()).trim();
     let of_float = || {
         let number: f64 = text.parse().ok()?;
         (number.fract() == 0.0).then_some(number as i128)
@@ -319,13 +324,14 @@ fn whole_number(value: &Value) -> Option<i128> {
 }
 
 /// A status in words.
-fn text<'a>(value: &'a Value, what: &str) -> Result<&'a str, String> {
-    value.as_str().ok_or_else(|| format!("reports no text as {what}"))
+fn text(value: Json, what: &str) -> Result<String, String> {
+    value.text().ok_or_else(|| format!("reports no text as {what}"))
 }
 
 /// A time as ISO 8601 text, UTC unless it says otherwise, in milliseconds since 1970.
-fn iso_time_ms(value: &Value, what: &str) -> Result<i128, String> {
-    let text = value.as_str().unwrap_or_default().trim();
+fn iso_time_ms(value: Json, what: &str) -> Result<i128, String> {
+    let text = value.text().unwrap_or_default();
+    let text = text.trim();
     let mut text = text.to_ascii_uppercase();
     if !text.split_once('T').is_some_and(|(_, clock)| clock.contains(['Z', '+', '-'])) {
         text.push('Z');
@@ -340,6 +346,8 @@ fn iso_time_ms(value: &Value, what: &str) -> Result<i128, String> {
 mod tests {
     use super::*;
 
+    use serde_json::Value;
+
     /// 2022-08-17T14:16:36Z, the head block's time in the fixtures.
     pub const HEAD_MS: i128 = 1_660_745_796_000;
 
@@ -348,7 +356,7 @@ mod tests {
     }
 
     pub fn answer(json: Value) -> Answer {
-        Answer { status: 200, json: Ok(json) }
+        Answer { status: 200, body: Ok(json.to_string().into_bytes()) }
     }
 
     /// A fixture in which some fields have another value; null takes a field away.
@@ -360,9 +368,13 @@ mod tests {
         json
     }
 
+    fn json(document: &str) -> Json<'_> {
+        Json::parse(document.as_bytes()).unwrap()
+    }
+
     #[test]
     fn times_are_utc_unless_they_say_otherwise() {
-        let utc = |text: &str| iso_time_ms(&Value::from(text), "t");
+        let utc = |text: &str| iso_time_ms(json(&format!("\"{text}\"")), "t");
         for text in [
             "2022-08-17T14:16:36.000",
             "2022-08-17T14:16:36",
@@ -379,7 +391,7 @@ mod tests {
         for text in ["", "now", "2022-08-17", "2022-08-17T14:16:36+99:00", "2022-13-17T14:16:36"] {
             assert!(utc(text).is_err(), "{text}");
         }
-        assert!(iso_time_ms(&Value::from(5), "t").is_err());
+        assert!(iso_time_ms(json("5"), "t").is_err());
     }
 
     #[test]
@@ -394,14 +406,13 @@ mod tests {
 
     #[test]
     fn whole_numbers_are_numbers_or_strings_without_a_fraction() {
-        let json = |text: &str| serde_json::from_str(text).unwrap();
         for text in ["5", "5.0", "\"5\"", "\" 5 \"", "5e0", "\"5.0\""] {
-            assert_eq!(whole_number(&json(text)), Some(5), "{text}");
+            assert_eq!(whole_number(json(text)), Some(5), "{text}");
         }
-        assert_eq!(whole_number(&json("-1")), Some(-1));
-        assert_eq!(whole_number(&json("18446744073709551616")), Some(1 << 64));
+        assert_eq!(whole_number(json("-1")), Some(-1));
+        assert_eq!(whole_number(json("18446744073709551616")), Some(1 << 64));
         for text in ["5.5", "\"\"", "\"5a\"", "\"nan\"", "\"inf\"", "null", "true", "[]", "{}"] {
-            assert_eq!(whole_number(&json(text)), None, "{text}");
+            assert_eq!(whole_number(json(text)), None, "{text}");
         }
     }
 

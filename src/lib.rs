@@ -22,6 +22,7 @@ mod explain;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;
+mod json;
 mod load;
 mod log;
 mod maintenance;
@@ -44,6 +45,7 @@ mod websocket;
 use std::env;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cli::{AgentSend, Command, Options};
@@ -54,6 +56,8 @@ use maintenance::Maintenance;
 use patience::Patience;
 use reply::Reply;
 use request::Request;
+use signal_hook::consts::{SIGALRM, SIGPROF, SIGVTALRM};
+use signal_hook::flag;
 use source::{Evidence, Measured, Source, Timed};
 use url::Url;
 use verdict::Outcome;
@@ -70,6 +74,7 @@ pub fn run() -> ExitCode {
     let start = Instant::now();
     // Its message would go to descriptor 2, which may be the connection.
     panic::set_hook(Box::new(|_| {}));
+    outlive_timers();
     let input = Input::of_process();
     // Asked now, since a peer that has its answer is soon gone.
     let peer = Peer::of(input);
@@ -116,6 +121,15 @@ pub fn run() -> ExitCode {
     // What came meanwhile, also if standard error has taken all the time.
     connection::drain(input, Instant::now() + LAST_DRAIN);
     ExitCode::from(reply.exit_status())
+}
+
+/// Lets no timer end the run before its line: one that was set before the program was started still runs.
+fn outlive_timers() {
+    for signal in [SIGALRM, SIGVTALRM, SIGPROF] {
+        // Nobody looks at the flag: what was waited for is waited for again. Where the kernel refuses it, the
+        // run is none the worse.
+        let _ = flag::register(signal, Arc::default());
+    }
 }
 
 /// Answers `--help` and `--version`.
@@ -185,7 +199,7 @@ fn answer(options: &Options, input: Input, peer: &Peer, deadline: Deadline) -> R
         }
     }
     let measured = Measured {
-        load: request.needs_load().then(|| Timed::of(|| load::percent(options.load))),
+        load: request.needs_load().then(|| Timed::of(|| load::percent(options.load, deadline))),
         evidence: asked.map(|(_, evidence)| evidence),
     };
     Ok(End { outcome: request.judge(&measured), request: request.to_string() })

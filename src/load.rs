@@ -4,7 +4,17 @@ The machine's load: its load average over its online processors.
 
 use std::fs;
 
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use sysinfo::{CpuRefreshKind, System};
+
+use crate::aside;
+use crate::deadline::Deadline;
+
+/// The load averages; proc_loadavg(5).
+const LOAD_AVERAGE: &str = "/proc/loadavg";
+
+/// The list of processors that are online; cpulists(7).
+const ONLINE_PROCESSORS: &str = "/sys/devices/system/cpu/online";
 
 /// Which of the kernel's three load averages is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +29,28 @@ pub enum Period {
 /// Both figures are the machine's, in a container too: the process's affinity and its cgroup's quota
 /// play no part, since the load average knows nothing of them.
 ///
-/// Fails with a sentence when `/proc/loadavg` cannot be read or understood, or there is neither `/sys`
-/// nor `/proc/stat`.
-pub fn percent(period: Period) -> Result<f64, String> {
-    let text = fs::read_to_string("/proc/loadavg")
+/// Fails with a sentence when `/proc/loadavg` cannot be read or understood, when there is neither `/sys`
+/// nor `/proc/stat`, and at the deadline.
+pub fn percent(period: Period, deadline: Deadline) -> Result<f64, String> {
+    if is_of_kernel(LOAD_AVERAGE, "/proc") && is_of_kernel(ONLINE_PROCESSORS, "/sys") {
+        return measure(period);
+    }
+    aside::carry_out(move || measure(period), deadline)
+        .unwrap_or_else(|problem| Err(format!("reading the load average {problem}")))
+}
+
+/// Whether `file` is one of the kernel's own below `mount`, and not another process's in its place, as
+/// lxcfs's in a container, which may hang. Asks nobody but the kernel, and costs less than a thread.
+fn is_of_kernel(file: &str, mount: &str) -> bool {
+    let device = |path| {
+        let found = statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::empty()).ok()?;
+        Some((found.stx_dev_major, found.stx_dev_minor))
+    };
+    device(file).is_some_and(|found| device(mount) == Some(found))
+}
+
+fn measure(period: Period) -> Result<f64, String> {
+    let text = fs::read_to_string(LOAD_AVERAGE)
         .map_err(|error| format!("cannot read /proc/loadavg: {error}"))?;
     let load = parse_load_average(&text, period).ok_or("cannot understand /proc/loadavg")?;
     let processors =
@@ -51,7 +79,7 @@ pub fn parse_load_average(text: &str, period: Period) -> Option<f64> {
 ///
 /// sysinfo reads all of `/proc/cpuinfo` too, which takes as long as the rest of the run.
 fn online_processors() -> Option<usize> {
-    let listed = fs::read_to_string("/sys/devices/system/cpu/online");
+    let listed = fs::read_to_string(ONLINE_PROCESSORS);
     if let Some(count) = listed.ok().and_then(|list| count_listed(&list)) {
         return Some(count);
     }

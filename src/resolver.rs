@@ -19,6 +19,7 @@ use rustix::event::PollFlags;
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, Question, RCODE, TYPE};
 
+use crate::aside;
 use crate::patience::Patience;
 use crate::url::in_brackets;
 
@@ -40,15 +41,15 @@ pub fn addresses(host: &str, patience: &Patience) -> io::Result<Vec<IpAddr>> {
     if let Some(address) = numeric(host) {
         return Ok(vec![address]);
     }
-    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
-    let found = from_hosts(host, &hosts);
+    let hosts = read_aside("/etc/hosts", patience)?;
+    let found = from_hosts(host, &String::from_utf8_lossy(&hosts));
     if !found.is_empty() {
         return Ok(found);
     }
     if let Some(found) = special(host) {
         return Ok(found);
     }
-    let text = fs::read("/etc/resolv.conf").unwrap_or_default();
+    let text = read_aside("/etc/resolv.conf", patience)?;
     let (config, _) = Config::parse_with_errors(&text);
     let servers = config
         .get_nameservers_or_local()
@@ -56,6 +57,12 @@ pub fn addresses(host: &str, patience: &Patience) -> io::Result<Vec<IpAddr>> {
         .map(|server| SocketAddr::new(server.into(), DNS_PORT))
         .collect();
     from_dns(host, &config, servers, patience)
+}
+
+/// What a file holds, nothing if it cannot be read. Fails at the deadline: it may be on a file system that hangs.
+fn read_aside(path: &'static str, patience: &Patience) -> io::Result<Vec<u8>> {
+    let content = aside::carry_out(move || fs::read(path), patience.deadline());
+    content.map(Result::unwrap_or_default).map_err(|_| ErrorKind::TimedOut.into())
 }
 
 fn numeric(host: &str) -> Option<IpAddr> {
@@ -172,9 +179,9 @@ fn query(
     let mut buffer = [0; PACKET_SIZE];
     for _ in 0..ATTEMPTS {
         let until = Instant::now() + share / ATTEMPTS;
-        socket.send(&packet)?;
+        retry(|| socket.send(&packet))?;
         while !is_over(patience.wait(socket.as_fd(), PollFlags::IN, until))? {
-            let length = match socket.recv(&mut buffer) {
+            let length = match retry(|| socket.recv(&mut buffer)) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
                 length => length?,
             };
@@ -185,6 +192,16 @@ fn query(
         }
     }
     Err(ErrorKind::TimedOut.into())
+}
+
+/// Does `io` again if a signal interrupted it.
+fn retry(mut io: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match io() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// Whether a wait ended with its time.

@@ -2,14 +2,11 @@
 The statistics page of a Flashphoner WCS: `key=value` text or JSON, told apart by content.
 */
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
 use crate::http;
+use crate::json::Json;
 use crate::patience::Patience;
 use crate::url::Url;
 
@@ -90,7 +87,7 @@ impl Statistics {
             statistics.take(key, value);
         };
         if page.trim_ascii_start().starts_with(b"{") {
-            let json = str::from_utf8(page).map_err(|_| PageError::Json)?;
+            let json = Json::parse(page).ok_or(PageError::Json)?;
             read_group(json, DEEPEST, &mut take).map_err(|_| PageError::Json)?;
         } else {
             let text = String::from_utf8_lossy(page);
@@ -124,46 +121,24 @@ impl Statistics {
 }
 
 /// Hands every scalar of a JSON object and of its groups to `take`, as the text it stands for; the
-/// names of the groups differ between versions of WCS.
+/// names of the groups differ between versions of WCS. Fails at a name that is no text.
 fn read_group(
-    json: &str,
+    group: Json,
     deepest: usize,
     take: &mut dyn FnMut(&str, &str),
 ) -> Result<(), serde_json::Error> {
-    let mut json = serde_json::Deserializer::from_str(json);
-    json.deserialize_map(Group { deepest, take })?;
-    json.end()
-}
-
-struct Group<'a> {
-    deepest: usize,
-    take: &'a mut dyn FnMut(&str, &str),
-}
-
-impl<'de> Visitor<'de> for Group<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut group: M) -> Result<(), M::Error> {
-        while let Some((key, value)) = group.next_entry::<Cow<'de, str>, &'de RawValue>()? {
-            let value = value.get();
-            if value.starts_with('{') {
-                if let Some(deepest) = self.deepest.checked_sub(1) {
-                    read_group(value, deepest, self.take).map_err(serde::de::Error::custom)?;
-                }
-            } else if value.starts_with('"') {
-                let text: Cow<'_, str> =
-                    serde_json::from_str(value).map_err(serde::de::Error::custom)?;
-                (self.take)(&key, &text);
-            } else {
-                (self.take)(&key, value);
-            }
+    let mut groups = Ok(());
+    group.for_each_member(|name, value| {
+        let written = value.written();
+        if !written.starts_with('{') {
+            take(name, value.text().as_deref().unwrap_or(written));
+        } else if let Some(deepest) = deepest.checked_sub(1)
+            && groups.is_ok()
+        {
+            groups = read_group(value, deepest, take);
         }
-        Ok(())
-    }
+    })?;
+    groups
 }
 
 /// Reads `key=value`; anything else (a heading, markup) is no value.

@@ -63,7 +63,8 @@ impl Tcp {
             Err(error) => return Err(error.into()),
         }
         let socket = TcpStream::from(socket);
-        socket.set_nodelay(true)?;
+        // Without it the request is sent all the same.
+        let _ = socket.set_nodelay(true);
         Ok(Self { socket, patience: patience.clone() })
     }
 

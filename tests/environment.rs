@@ -150,6 +150,31 @@ fn a_root_that_is_read_only_changes_nothing() {
     }
 }
 
+/// As a file of another process's file system may be, such as lxcfs's in a container.
+#[test]
+fn a_file_that_hangs_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let named = "v1|http://some.example:8080";
+    let load = "down # cpu: reading the load average takes too long\n";
+    let name =
+        "fail # http://some.example:8080: has a host name that did not resolve within 400 ms\n";
+    for (file, request, line) in [
+        ("/proc/loadavg", "cpu", load),
+        ("/sys/devices/system/cpu/online", "cpu", load),
+        ("/etc/hosts", named, name),
+        ("/etc/resolv.conf", named, name),
+    ] {
+        let mount = format!("mount --bind \"$0\" {file} && exec \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", &mount]).arg(&fifo);
+        let outcome = finish(command.args([AGENT, "-d", "-t", "400", request]));
+        outcome.expect(line, 1);
+        assert!(outcome.took < TIMEOUT + LATEST, "{file}: {outcome:?}");
+    }
+}
+
 #[test]
 fn a_log_that_is_no_datagram_socket_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -518,21 +543,32 @@ fn pid(connection: &Connection) -> Pid {
     Pid::from_raw(connection.agent.0.id() as i32).unwrap()
 }
 
-const SIGNALS: [Signal; 6] =
-    [Signal::ALARM, Signal::TERM, Signal::HUP, Signal::USR1, Signal::INT, Signal::PIPE];
+/// Signals that end a program which says nothing about them.
+const SIGNALS: [Signal; 8] = [
+    Signal::ALARM,
+    Signal::VTALARM,
+    Signal::PROF,
+    Signal::PIPE,
+    Signal::TERM,
+    Signal::HUP,
+    Signal::USR1,
+    Signal::INT,
+];
+
+/// Those of them that are not somebody's wish that the run should end.
+const OUTLIVED: [Signal; 4] = [Signal::ALARM, Signal::VTALARM, Signal::PROF, Signal::PIPE];
 
 #[test]
 fn a_signal_during_the_run_is_its_end_or_nothing_at_all() {
     each(SIGNALS, |signal| {
-        // PIPE is ignored by Rust's runtime.
         let (connection, _server) = waiting_run(&["env", "--default-signal"]);
         kill_process(pid(&connection), signal).unwrap();
         let mut connection = connection;
         let came = all_that_came(&mut connection);
         let ended = connection.agent.wait();
         let end = (came.as_str(), ended.signal().is_some());
-        let is_ignored = signal == Signal::PIPE;
-        assert_eq!(end, if is_ignored { ("down\n", false) } else { ("", true) }, "{signal:?}");
+        let is_outlived = OUTLIVED.contains(&signal);
+        assert_eq!(end, if is_outlived { ("down\n", false) } else { ("", true) }, "{signal:?}");
     });
     each(
         SIGNALS.into_iter().flat_map(|signal| ["--ignore", "--block"].map(|how| (signal, how))),

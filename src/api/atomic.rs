@@ -1,8 +1,7 @@
 //! AtomicAssets (eosio-contract-api): its stores, the head block it knows, and its readers; `/health`.
 
-use serde_json::Value;
-
-use super::{Answer, Api, BLOCKS_AND_HOST, Limit, block_number, field, text, whole_number};
+use super::{Answer, Api, BLOCKS_AND_HOST, Limit, block_number, field, list, text, whole_number};
+use crate::json::Json;
 use crate::no_answer::NoAnswer;
 use crate::url::Url;
 use crate::verdict::Verdict;
@@ -38,14 +37,11 @@ pub fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
     }
     let head_ms = head_time_ms(field(data, &["chain", "head_time"])?)?;
     let mut readings = vec![limit.time(head_ms)];
-    let numbers: Vec<&Value> = data
-        .pointer("/postgres/readers")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|reader| reader.get("block_num"))
-        .filter(|number| !number.is_null())
-        .collect();
+    let readers =
+        field(data, &["postgres", "readers"]).ok().map(|readers| list(readers, "readers"));
+    let readers = readers.transpose()?.unwrap_or_default();
+    let numbers: Vec<Json> =
+        readers.into_iter().filter_map(|reader| reader.get("block_num")).collect();
     if !numbers.is_empty() {
         let head = block_number(field(data, &["chain", "head_block"])?, "head_block")?;
         let limit = Limit { blocks: limit.blocks.max(READER_BLOCKS), ..*limit };
@@ -60,16 +56,16 @@ pub fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
 
 /// Sentences on the stores that report themselves as anything but `OK`. Not on the chain, which calls
 /// itself broken as soon as its head is 20 s old, whatever the limit.
-fn broken(data: &Value) -> Vec<String> {
+fn broken(data: Json) -> Vec<String> {
     let status = |store: &&str| {
-        let status = data.get(store)?.get("status")?.as_str()?;
+        let status = data.get(store)?.get("status")?.text()?;
         (status != "OK").then(|| format!("{store} reports {status}"))
     };
     ["postgres", "redis"].iter().filter_map(status).collect()
 }
 
 /// A time in milliseconds since 1970; nothing up to 0 is one.
-fn head_time_ms(value: &Value) -> Result<i128, String> {
+fn head_time_ms(value: Json) -> Result<i128, String> {
     let number = whole_number(value).filter(|number| *number > 0);
     number.ok_or_else(|| "reports no time as head_time".to_owned())
 }
@@ -79,7 +75,7 @@ mod tests {
     use super::super::tests::{answer, changed, limit};
     use super::*;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     const FIXTURE: &str = include_str!("../../tests/fixtures/antelope/atomic_health.json");
     const HEAD: u64 = 263_148_621;
@@ -136,7 +132,7 @@ mod tests {
     #[test]
     fn an_error_status_is_down_whatever_the_body() {
         for status in [300, 404, 500, 503] {
-            let answer = Answer { status, json: Err("sent no JSON".to_owned()) };
+            let answer = Answer { status, body: Err("sent more than 1 MiB".to_owned()) };
             assert_eq!(judge(&answer, &limit(10, 0)).map(|verdict| verdict.is_up()), Ok(false));
         }
     }

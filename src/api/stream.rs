@@ -1,8 +1,7 @@
 //! Hyperion streaming: that the Socket.IO engine behind `/stream/` answers.
 
-use serde_json::{Deserializer, Value};
-
 use super::Api;
+use crate::json::Json;
 use crate::no_answer::NoAnswer;
 use crate::url::Url;
 use crate::verdict::Verdict;
@@ -36,9 +35,10 @@ pub fn judge(status: u16, body: &[u8]) -> Result<Verdict, String> {
 
 /// Whether the engine says that it was not told a transport; engine.io's error 0, with [`ENGINE_ERROR`].
 fn is_unknown_transport(body: &[u8]) -> bool {
-    serde_json::from_slice(body).is_ok_and(|json: Value| {
-        json.get("code") == Some(&Value::from(0))
-            && json.get("message") == Some(&Value::from("Transport unknown"))
+    Json::parse(body).is_some_and(|json| {
+        let [code, message] = json.members(["code", "message"]);
+        code.map(Json::written) == Some("0")
+            && message.and_then(Json::text).as_deref() == Some("Transport unknown")
     })
 }
 
@@ -53,8 +53,8 @@ fn is_handshake(body: &[u8]) -> bool {
         return false;
     };
     let is_length = length.iter().all(|byte| matches!(byte, 0..=9 | b'0'..=b'9' | b':' | 0xff));
-    let packet = Deserializer::from_slice(json).into_iter::<Value>().next();
-    is_length && packet.is_some_and(|packet| packet.is_ok_and(|json| json["sid"].is_string()))
+    let session = Json::at_start_of(json).and_then(|packet| packet.get("sid"));
+    is_length && session.and_then(Json::text).is_some()
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ mod tests {
             let json = changed(FIXTURE, &[("/head_block_time", time.clone())]);
             assert!(judge(&answer(json), &limit(10, 0)).is_err(), "{time}");
         }
-        let failed = Answer { status: 500, json: Ok(changed(FIXTURE, &[])) };
+        let failed = Answer { status: 500, ..answer(changed(FIXTURE, &[])) };
         assert_eq!(judge(&failed, &limit(10, 0)), Err("answered HTTP 500".to_owned()));
         assert!(judge(&answer(Value::Null), &limit(10, 0)).is_err());
     }

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use serde_json::Value;
-
-use super::{Answer, Api, BLOCKS_AND_HOST, Limit, block_number, field, text};
+use super::{Answer, Api, BLOCKS_AND_HOST, Limit, block_number, field, list};
+use crate::json::Json;
 use crate::url::Url;
 use crate::verdict::Verdict;
 
@@ -42,21 +41,31 @@ pub fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
 }
 
 /// The services that a Hyperion reports on.
-pub struct Services<'a>(&'a [Value]);
+pub struct Services<'a>(Vec<Service<'a>>);
+
+/// What one of them reports.
+struct Service<'a> {
+    name: Option<String>,
+    status: Option<Json<'a>>,
+    data: Option<Json<'a>>,
+}
 
 impl<'a> Services<'a> {
-    pub fn of(health: &'a Value) -> Result<Self, String> {
-        let services = field(health, &["health"])?.as_array();
-        services
-            .map(|services| Self(services))
-            .ok_or_else(|| "reports no list as health".to_owned())
+    pub fn of(health: Json<'a>) -> Result<Self, String> {
+        let services = list(field(health, &["health"])?, "health")?;
+        let service = |reported: Json<'a>| {
+            let [name, status, data] = reported.members(["service", "status", "service_data"]);
+            Service { name: name.and_then(Json::text), status, data }
+        };
+        Ok(Self(services.into_iter().map(service).collect()))
     }
 
     /// A field of what a service reports.
-    pub fn data(&self, service: &str, name: &str) -> Result<&'a Value, String> {
-        let found = self.0.iter().find(|found| name_of(found) == Some(service));
+    pub fn data(&self, service: &str, name: &str) -> Result<Json<'a>, String> {
+        let found = self.0.iter().find(|found| found.name.as_deref() == Some(service));
         let found = found.ok_or_else(|| format!("reports no service {service}"))?;
-        field(found, &["service_data", name])
+        let field = found.data.and_then(|data| data.get(name));
+        field.ok_or_else(|| format!("reports no service_data.{name}"))
     }
 
     /// A block number of a service.
@@ -66,29 +75,36 @@ impl<'a> Services<'a> {
 
     /// Sentences on the services that report another status than `OK` and `Warning`; a service that
     /// reports none is not among them.
-    pub fn faults(&self) -> Vec<Fault<'a>> {
+    pub fn faults(&self) -> Vec<Fault<'_>> {
         let broken = self.0.iter().filter_map(|service| {
-            let status = service.get("status")?.as_str()?;
-            let service = name_of(service).unwrap_or("a service");
-            (!matches!(status, "OK" | "Warning")).then_some(Fault { service, status })
+            let status = service.status?.text()?;
+            let service = service.title();
+            (!matches!(status.as_str(), "OK" | "Warning")).then_some(Fault { service, status })
         });
         broken.collect()
     }
 
     /// Fails if a service reports no status.
     pub fn require_statuses(&self) -> Result<(), String> {
-        for service in self.0 {
-            let what = format!("status of {}", name_of(service).unwrap_or("a service"));
-            text(service.get("status").unwrap_or(&Value::Null), &what)?;
+        for service in &self.0 {
+            let status = service.status.and_then(Json::text);
+            status.ok_or_else(|| format!("reports no text as status of {}", service.title()))?;
         }
         Ok(())
+    }
+}
+
+impl Service<'_> {
+    /// What sentences call it.
+    fn title(&self) -> &str {
+        self.name.as_deref().unwrap_or("a service")
     }
 }
 
 /// A service that says itself that it is broken.
 pub struct Fault<'a> {
     service: &'a str,
-    status: &'a str,
+    status: String,
 }
 
 impl fmt::Display for Fault<'_> {
@@ -97,16 +113,12 @@ impl fmt::Display for Fault<'_> {
     }
 }
 
-fn name_of(service: &Value) -> Option<&str> {
-    service.get("service").and_then(Value::as_str)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::{answer, changed, limit};
     use super::*;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     const FIXTURE: &str = include_str!("../../tests/fixtures/antelope/v2_health.json");
     const HEAD: u64 = 263_148_621;

@@ -61,6 +61,11 @@ pub fn reply_words(outcome: &Outcome, style: Style) -> Words {
     let words = Words { exit_status: reply.exit_status(), ..words_of(&line) };
     let Words { is_ready, state, weight, description, exit_status } = &words;
 
+    // What the line says is all that there is to it: parsed and written again it is the same.
+    let parsed = Debug::parse(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+    let again_in = Style { takes_back: *is_ready, ..DESCRIBED };
+    assert_eq!(Reply::new(&Outcome::Debug(parsed), again_in).to_string(), line);
+
     let is_up = state == "up";
     assert_eq!(reply.is_up(), is_up, "{line:?}");
     assert_eq!(*exit_status == 0, is_up, "{line:?}");
@@ -86,12 +91,32 @@ pub fn reply_words(outcome: &Outcome, style: Style) -> Words {
             let states = [State::Maint, State::Drain, State::Down, State::Stopped];
             assert!(states.contains(maintenance));
         }
-        Outcome::Unmeasured(_) | Outcome::NotUnderstood(_) => {
+        Outcome::Unmeasured(why) | Outcome::NotUnderstood(why) => {
             assert_eq!((state.as_str(), *weight), ("fail", None));
+            let is_told = matches!(outcome, Outcome::NotUnderstood(_)) || style.describe;
+            check_description(description.as_deref(), if is_told { why } else { "" });
             assert_eq!(*exit_status == 2, matches!(outcome, Outcome::NotUnderstood(_)));
         }
     }
     words
+}
+
+/// Whether a description is `text` in printable characters, or as much of its beginning as there is room for.
+fn check_description(description: Option<&str>, text: &str) {
+    let printable: String =
+        text.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
+    let printable = printable.trim();
+    match description {
+        None => assert_eq!(printable, ""),
+        Some(whole) if printable.len() <= DESCRIPTION_LIMIT => assert_eq!(whole, printable),
+        Some(cut) => {
+            let kept = cut.strip_suffix("...").unwrap_or_else(|| panic!("{cut:?}"));
+            assert!(printable.starts_with(kept), "{cut:?} {printable:?}");
+            // Words are cut only where the first of them is too long.
+            let next = printable.as_bytes().get(kept.len());
+            assert!(next == Some(&b' ') || !kept.contains(' '), "{cut:?} {printable:?}");
+        }
+    }
 }
 
 fn is_within_limits(verdict: &Verdict) -> bool {
