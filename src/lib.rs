@@ -138,7 +138,7 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Whether the user wants no colours; https://no-color.org.
+/// Whether the user wants no colours; <https://no-color.org>.
 fn has_no_color() -> bool {
     env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
