@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt::set_socket_linger;
 use rustix::process::{Pid, Signal, kill_process};
 
+use common::reply::Reply;
 use common::*;
 
 /// How many runs go on at the same time where there are many.
@@ -79,9 +80,9 @@ fn all_that_came(connection: &mut Connection) -> String {
 /// the right one without its description.
 #[track_caller]
 fn check_cautious(reply: &str, truth: &str, what: &dyn std::fmt::Debug) {
-    assert!(is_reply(reply), "{what:?}: {reply:?}");
+    let parsed = Reply::parse(reply).unwrap_or_else(|why| panic!("{what:?}: {why}: {reply:?}"));
     let state = reply.split(" # ").next().unwrap().trim_end();
-    let is_cautious = ["down", "fail", "maint"].contains(&state.trim_start_matches("ready "));
+    let is_cautious = ["down", "fail", "maint"].contains(&parsed.state);
     assert!(state == truth || is_cautious, "{what:?}: {reply:?}, not {truth:?}");
 }
 
@@ -131,7 +132,7 @@ fn without_proc_or_sys_only_what_needs_them_is_down() {
     ] {
         let outcome = among_mounts(script, args);
         assert!(outcome.stdout.starts_with(line), "{script} {args:?}: {outcome:?}");
-        assert!(is_reply(&outcome.stdout), "{script} {args:?}: {outcome:?}");
+        assert!(Reply::parse(&outcome.stdout).is_ok(), "{script} {args:?}: {outcome:?}");
         assert_eq!(outcome.exit_status, Some(status), "{script} {args:?}: {outcome:?}");
     }
 }
@@ -263,7 +264,7 @@ fn few_descriptors_leave_a_reply_that_is_right_or_cautious() {
             }
             let line: &[u8] = b"cpu 0\n";
             let outcome = Connection::open_to(&mut under(&limited, args), line).finish();
-            assert!(is_reply(&outcome.stdout), "{what:?}: {outcome:?}");
+            assert!(Reply::parse(&outcome.stdout).is_ok(), "{what:?}: {outcome:?}");
             assert!(!outcome.stdout.contains("up"), "{what:?}: {outcome:?}");
             assert!(outcome.took < TIMEOUT + LATEST, "{what:?}: {outcome:?}");
         }
@@ -394,7 +395,7 @@ fn check_limits(option: &str, coarse: &[usize], margin_kib: usize) -> usize {
         let limit = format!("--{option}={}", kib * 1024);
         let mut agent = under(&["prlimit", &limit], &["cpu", "1000000"]);
         let came = all_that_came(&mut Connection::open_to(&mut agent, b"cpu 0\n"));
-        if is_reply(&came) {
+        if Reply::parse(&came).is_ok() {
             check_cautious(&came, "down", &(option, kib));
         } else {
             check_meaningless(&came, &(option, kib));
@@ -561,29 +562,25 @@ const OUTLIVED: [Signal; 4] = [Signal::ALARM, Signal::VTALARM, Signal::PROF, Sig
 #[test]
 fn a_signal_during_the_run_is_its_end_or_nothing_at_all() {
     each(SIGNALS, |signal| {
-        let (connection, _server) = waiting_run(&["env", "--default-signal"]);
+        let (mut connection, _server) = waiting_run(&["env", "--default-signal"]);
         kill_process(pid(&connection), signal).unwrap();
-        let mut connection = connection;
         let came = all_that_came(&mut connection);
         let ended = connection.agent.wait();
         let end = (came.as_str(), ended.signal().is_some());
         let is_outlived = OUTLIVED.contains(&signal);
         assert_eq!(end, if is_outlived { ("down\n", false) } else { ("", true) }, "{signal:?}");
     });
-    each(
-        SIGNALS.into_iter().flat_map(|signal| ["--ignore", "--block"].map(|how| (signal, how))),
-        {
-            |(signal, how)| {
-                let (connection, _server) = waiting_run(&["env", &format!("{how}-signal")]);
-                for _ in 0..20 {
-                    kill_process(pid(&connection), signal).unwrap();
-                }
-                let outcome = connection.finish();
-                outcome.expect("down\n", 1);
-                assert!(outcome.took < TIMEOUT + LATEST, "{signal:?} {how}: {outcome:?}");
-            }
-        },
-    );
+    let held_off =
+        SIGNALS.into_iter().flat_map(|signal| ["--ignore", "--block"].map(|how| (signal, how)));
+    each(held_off, |(signal, how)| {
+        let (connection, _server) = waiting_run(&["env", &format!("{how}-signal")]);
+        for _ in 0..20 {
+            kill_process(pid(&connection), signal).unwrap();
+        }
+        let outcome = connection.finish();
+        outcome.expect("down\n", 1);
+        assert!(outcome.took < TIMEOUT + LATEST, "{signal:?} {how}: {outcome:?}");
+    });
 }
 
 #[test]
@@ -670,7 +667,7 @@ impl Traced {
 #[derive(Clone, Debug)]
 struct Call {
     name: String,
-    /// The how manieth call of its name it is, from 1 on.
+    /// Its place among the calls of its name, from 1 on.
     nth: usize,
     /// Whether the agent itself makes it, and not the C library or Rust's runtime before it begins.
     is_ours: bool,
@@ -761,7 +758,7 @@ fn an_error_of_any_system_call_leaves_a_reply_that_is_right_or_cautious() {
         let is_injected = log.contains("INJECTED");
         injected.fetch_add(is_injected.into(), Ordering::Relaxed);
         let is_interruption = error == "EINTR" && INTERRUPTIBLE.contains(&call.name.as_str());
-        if !call.is_ours && !is_reply(&came) {
+        if !call.is_ours && Reply::parse(&came).is_err() {
             check_meaningless(&came, &what);
         } else if call.writes_reply && ["EIO", "EMFILE"].contains(&error) {
             assert_eq!(came, "", "{what:?}");
@@ -785,15 +782,14 @@ fn a_system_call_that_always_fails_leaves_a_reply_that_is_right_or_cautious() {
     let errors = ["EAGAIN", "ENOMEM", "EPERM", "EINVAL", "ENOSYS"];
     let cases = always.flat_map(|name| errors.map(|error| (name, error)));
     let cases = cases.chain([("ppoll", "EINTR")]);
-    each(cases.flat_map(|case| requests.iter().map(move |request| (case, request))), {
-        |((name, error), request): ((&str, &str), &Traced)| {
-            let what = (&request.args, name, error);
-            let (trace, inject) = (format!("trace={name}"), format!("inject={name}:error={error}"));
-            let (came, _) = request.run(&["-e", &trace, "-e", &inject], folder.path());
-            check_cautious(&came, request.truth, &what);
-            if name == "ppoll" && error != "EINTR" {
-                assert_eq!(came, format!("{}\n", request.truth), "{what:?}");
-            }
+    let runs = cases.flat_map(|case| requests.iter().map(move |request| (case, request)));
+    each(runs, |((name, error), request)| {
+        let what = (&request.args, name, error);
+        let (trace, inject) = (format!("trace={name}"), format!("inject={name}:error={error}"));
+        let (came, _) = request.run(&["-e", &trace, "-e", &inject], folder.path());
+        check_cautious(&came, request.truth, &what);
+        if name == "ppoll" && error != "EINTR" {
+            assert_eq!(came, format!("{}\n", request.truth), "{what:?}");
         }
     });
 }
@@ -857,7 +853,10 @@ fn a_wall_clock_that_is_set_during_the_run_moves_no_wait_and_only_ages() {
             let start = Instant::now();
             let (reply, readings) = outputs(&mut under(&[&program, step], args));
             let took = start.elapsed();
-            assert!(is_reply(&reply) && reply.starts_with(line), "{step} {args:?}: {reply:?}");
+            assert!(
+                Reply::parse(&reply).is_ok() && reply.starts_with(line),
+                "{step} {args:?}: {reply:?}"
+            );
             assert!(took < TIMEOUT + LATEST, "{step} {args:?}: {took:?}");
             // Only that of the age of a block; and a clock that nobody asked was not set.
             let (wall, monotonic) = readings.split_once(" monotonic ").unwrap();

@@ -620,7 +620,7 @@ fn carry_out(world: &World, (kind, fault, way): &Combination) -> (Duration, Resu
 
 /// Fails with what is wrong with the outcome of a run, apart from its time.
 fn judge(kind: &Kind, fault: &Fault, way: Way, outcome: &Outcome) -> Result<(), String> {
-    let reply = Reply::parse(outcome.stdout.as_bytes())?;
+    let reply = Reply::parse(&outcome.stdout)?;
     let state = kind.state(fault.finding);
     let is_up = state == "up";
     let weight = (is_up && kind.name == "hls").then_some(100);

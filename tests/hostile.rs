@@ -115,7 +115,7 @@ fn who_sends_for_ever_is_answered_in_time() {
         ] {
             let start = Instant::now();
             let seen = send_until_answered(service.address(), first, piece, pause);
-            assert!(seen.starts_with(reply) && Reply::parse(seen.as_bytes()).is_ok(), "{seen:?}");
+            assert!(seen.starts_with(reply) && Reply::parse(&seen).is_ok(), "{seen:?}");
             assert!(start.elapsed() < TIMEOUT + LATEST, "{reply} {:?}", start.elapsed());
         }
         service.expect_well();
@@ -203,7 +203,7 @@ fn who_sends_something_else_than_a_request_gets_one_printable_line() {
             (&[b'\xff'; 1 << 16], TOO_LONG),
         ] {
             let reply = ask(service.address(), sent);
-            let parsed = Reply::parse(reply.as_bytes());
+            let parsed = Reply::parse(&reply);
             let parsed = parsed.unwrap_or_else(|why| panic!("{why}: {reply:?} to {sent:?}"));
             assert_eq!(parsed.state, "fail", "{reply:?} to {sent:?}");
             assert!(reply.starts_with(start), "{reply:?} to {sent:?}");

@@ -561,25 +561,6 @@ pub fn agent_with_log(dev: &Path, socket: Option<&Path>) -> Command {
     command
 }
 
-/// Whether a text is one reply in the form of the contract, its line end included.
-pub fn is_reply(text: &str) -> bool {
-    let Some(line) = text.strip_suffix('\n') else {
-        return false;
-    };
-    let (words, description) = match line.split_once(" # ") {
-        Some((words, description)) => (words, Some(description)),
-        None => (line, None),
-    };
-    let words = words.strip_prefix("ready ").unwrap_or(words);
-    let (state, weight) = words.split_once(' ').unwrap_or((words, "1%"));
-    let weight = weight.strip_suffix('%').and_then(|weight| weight.parse::<u16>().ok());
-    ["up", "down", "fail", "maint", "drain", "stopped"].contains(&state)
-        && weight.is_some()
-        && description.is_none_or(|text| !text.is_empty() && text.len() <= 100)
-        && line.len() <= 200
-        && line.bytes().all(|byte| (b' '..=b'~').contains(&byte))
-}
-
 /// A pipe that takes no more, and its end that nobody reads.
 pub fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();

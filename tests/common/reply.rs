@@ -7,6 +7,9 @@ const STATES: [&str; 6] = ["up", "down", "fail", "maint", "drain", "stopped"];
 const LINE_LIMIT: usize = 200;
 const DESCRIPTION_LIMIT: usize = 100;
 
+/// The highest weight that HAProxy takes, in percent.
+const WEIGHT_LIMIT: u16 = 256;
+
 /// A reply that is one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply<'a> {
@@ -17,16 +20,16 @@ pub struct Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// Reads `[ready ]STATE[ WEIGHT%][ # description]`. Fails with a sentence on anything else.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, String> {
-        let line = bytes.strip_suffix(b"\n").ok_or("the line has no end")?;
-        if !line.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+    /// Reads `[ready ]STATE[ WEIGHT%][ # description]` and its line end. Fails with a sentence on
+    /// anything else.
+    pub fn parse(text: &'a str) -> Result<Self, String> {
+        let line = text.strip_suffix('\n').ok_or("the line has no end")?;
+        if !line.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             return Err("the line is not one of printable ASCII".to_owned());
         }
         if line.len() > LINE_LIMIT {
             return Err(format!("the line is {} bytes long", line.len()));
         }
-        let line = str::from_utf8(line).map_err(|error| error.to_string())?;
         let (words, description) = match line.split_once(" # ") {
             Some((words, description)) => (words, Some(description)),
             None => (line, None),
@@ -45,7 +48,12 @@ impl<'a> Reply<'a> {
         if !STATES.contains(&state) {
             return Err(format!("'{state}' is no state"));
         }
-        let percent = |weight: &str| weight.strip_suffix('%')?.parse().ok();
+        let percent = |weight: &str| {
+            let digits = weight.strip_suffix('%')?;
+            let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+            let percent = digits.parse().ok()?;
+            (is_plain && percent <= WEIGHT_LIMIT).then_some(percent)
+        };
         let weight_percent = match weight {
             None => None,
             Some(weight) => Some(percent(weight).ok_or(format!("'{weight}' is no weight"))?),
