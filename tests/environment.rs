@@ -433,12 +433,8 @@ fn every_limit_on_the_stack_with_which_it_starts_leaves_a_reply() {
 
 #[test]
 fn an_answer_that_needs_more_memory_than_there_is_leaves_a_reply() {
-    // The most memory for a byte: maps in maps.
-    let nested = format!("{}1{}", "{\"\":".repeat(100), "}".repeat(100));
-    let maps = format!("[{}{nested}]", format!("{nested},").repeat(1700));
-    let bytes = vec![0xff; 1 << 20];
-    let json = Server::fixed(maps);
-    let text = Server::fixed(bytes);
+    let json = Server::fixed(faults::nested_maps(1 << 20));
+    let text = Server::fixed([0xff; 1 << 20]);
     let json_request = format!("v1|http://{}", json.address);
     let text_url = text.url();
     // Below 6 MiB it may be the program that does not fit.

@@ -2,66 +2,25 @@
 
 mod common;
 
-use std::fmt::Debug;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::thread;
 use std::time::Duration;
 
-use common::faults::{http_servers, send, send_for_ever};
+use common::faults::{NO_ANSWER, send};
 use common::haproxy::{HAPROXY, Haproxy};
 use common::state_history::*;
 use common::tls::Authority;
 use common::websocket::*;
 use common::*;
-use rustix::net::sockopt::set_socket_linger;
 
 const HEAD: u32 = Node::healthy().head;
-
-const TIMEOUT: &str = "no answer within 400 ms";
-const CUT: &str = "closed the connection within the answer";
-const NO_MESSAGE: &str = "sent no valid WebSocket message";
-const LONG_MESSAGE: &str = "sent a message of more than 2 MiB";
-
-/// Checks every case, eight at a time: most of them wait.
-fn for_each<T: Debug + Sync>(cases: &[T], check: impl Fn(&T) + Sync) {
-    for some in cases.chunks(8) {
-        thread::scope(|scope| {
-            for case in some {
-                scope.spawn(|| check(case));
-            }
-        });
-    }
-}
-
-/// Checks that a request that is given 400 ms has this state in time, and why.
-#[track_caller]
-fn expect_in_time(request: &str, state: &str, why: &str) {
-    let outcome = agent(&["-d", "-t", "400", request]);
-    let case = format!("{request} {why:?} {outcome:?}");
-    assert!(outcome.stdout.starts_with(&format!("{state} # ")), "{case}");
-    assert!(outcome.stdout.contains(why), "{case}");
-    assert!(outcome.stdout.ends_with('\n') && outcome.stdout.lines().count() == 1, "{case}");
-    assert_eq!(outcome.exit_status, Some(1), "{case}");
-    assert!(outcome.took < Duration::from_millis(400) + LATEST, "{case}");
-}
 
 /// A state history that stays as it is.
 fn state_history_of(node: Node) -> Server {
     state_history_server(Arc::new(Mutex::new(node)))
-}
-
-/// A state history that sends what `change` makes of a healthy one's session, and then is silent.
-fn changed_state_history(change: impl Fn(&mut Session) + Send + Sync + 'static) -> Server {
-    Server::answering(move |stream, head| {
-        let mut session = session(head, &Node::healthy());
-        change(&mut session);
-        play(stream, &session);
-        hold(stream);
-    })
 }
 
 #[test]
@@ -155,149 +114,6 @@ fn a_state_history_may_be_old_and_its_bytes_may_come_one_by_one() {
     }
 }
 
-#[test]
-fn what_is_no_status_or_no_head_block_is_fail_in_time() {
-    let node = Node::healthy();
-    let variant = |n: u8, message: Vec<u8>| [&[n], &message[1..]].concat();
-    let cut = |message: Vec<u8>, length| message[..length].to_vec();
-    let other = Node { head: HEAD - 1, ..node };
-    let (status, block) = (2, 3);
-    let cases = [
-        (status, BINARY, node.block(), "sent something else than a status"),
-        (status, BINARY, variant(3, node.status()), "sent something else than a status"),
-        (status, BINARY, vec![], "ends early"),
-        (status, BINARY, vec![0], "ends early"),
-        (status, BINARY, cut(node.status(), 36), "ends early"),
-        (status, BINARY, cut(node.status(), 88), "ends early"),
-        (status, BINARY, vec![0xff; 99], "sent a number of more than 32 bits"),
-        (status, BINARY, vec![0; 121], "reports no head block"),
-        (status, TEXT, b"{}".to_vec(), TIMEOUT),
-        (block, BINARY, node.status(), "sent something else than a block"),
-        (block, BINARY, variant(2, node.block()), "sent something else than a block"),
-        (block, BINARY, other.block(), "sent no block 263148621, its head"),
-        (block, BINARY, node.no_block(), "sent no block 263148621, its head"),
-        (block, BINARY, vec![], "ends early"),
-        (block, BINARY, cut(node.block(), 100), "ends early"),
-        (block, BINARY, cut(node.block(), 150), "ends early"),
-        (block, BINARY, cut(node.block(), 2000), "ends early"),
-        (block, TEXT, b"{}".to_vec(), TIMEOUT),
-    ];
-    for_each(&cases, |(part, first, message, why)| {
-        let (part, message) = (*part, frame(*first, message));
-        let server = changed_state_history(move |session| session[part] = message.clone());
-        expect_in_time(&format!("ship|ws://{}", server.address), "fail", why);
-    });
-}
-
-/// Sends the beginning of a frame that is said to be this long.
-fn declared(stream: &mut TcpStream, length: u64) {
-    send(stream, [&[BINARY, 127][..], &length.to_be_bytes(), &[0; 64]].concat());
-}
-
-#[test]
-fn frames_that_are_too_long_endless_or_against_the_protocol_are_fail_in_time() {
-    let faults: [(fn(&mut TcpStream), _); 19] = [
-        (|stream| declared(stream, 3 << 20), LONG_MESSAGE),
-        (|stream| declared(stream, 1 << 63), LONG_MESSAGE),
-        (|stream| declared(stream, u64::MAX), LONG_MESSAGE),
-        (|stream| declared(stream, 1 << 20), TIMEOUT),
-        (
-            |stream| {
-                send(stream, frame(0x02, b""));
-                send_for_ever(stream, frame(0x00, &[0; 1 << 16]));
-            },
-            LONG_MESSAGE,
-        ),
-        (|stream| send(stream, [&[BINARY, 0x81][..], &[0; 5]].concat()), NO_MESSAGE),
-        (|stream| send(stream, frame(0xc2, b"compressed")), NO_MESSAGE),
-        (|stream| send(stream, frame(0xa2, b"reserved bit")), NO_MESSAGE),
-        (|stream| send(stream, frame(0x92, b"reserved bit")), NO_MESSAGE),
-        (|stream| send(stream, frame(0x83, b"reserved opcode")), NO_MESSAGE),
-        (|stream| send(stream, frame(0x8b, b"reserved opcode")), NO_MESSAGE),
-        (|stream| send(stream, frame(PING, &[0; 126])), NO_MESSAGE),
-        (|stream| send(stream, frame(0x09, b"ping in fragments")), NO_MESSAGE),
-        (|stream| send(stream, frame(0x80, b"end of nothing")), NO_MESSAGE),
-        (|stream| send(stream, [frame(0x02, b""), frame(BINARY, b"")].concat()), NO_MESSAGE),
-        (|stream| send(stream, frame(TEXT, b"no UTF-8: \xff")), NO_MESSAGE),
-        (|stream| send_for_ever(stream, frame(PING, b"are you there?")), TIMEOUT),
-        (|stream| send_for_ever(stream, frame(TEXT, b"{}")), TIMEOUT),
-        (
-            |stream| {
-                send(stream, frame(0x02, b""));
-                send_for_ever(stream, frame(0x00, b""));
-            },
-            TIMEOUT,
-        ),
-    ];
-    // In the place of the ABI, the status and the block.
-    let cases: Vec<_> = (1..4).flat_map(|part| faults.map(|fault| (part, fault))).collect();
-    for_each(&cases, |&(part, (fault, why))| {
-        let server = Server::answering(move |stream, head| {
-            play_until(stream, &session(head, &Node::healthy()), part);
-            fault(stream);
-            hold(stream);
-        });
-        expect_in_time(&format!("ship|ws://{}", server.address), "fail", why);
-    });
-}
-
-/// How a server ends a session; it gets the rest of what it has to send.
-type Ending = fn(&mut TcpStream, &[u8]);
-
-/// Every way to end a session, and what the agent has to say of it between frames and elsewhere.
-const ENDINGS: [(Ending, &str, &str); 5] = [
-    // Within an answer or a frame this is no close frame but more of what it is in.
-    (|stream, _| send(stream, frame(CLOSE, &1001_u16.to_be_bytes())), CUT, ""),
-    (|_, _| {}, CUT, CUT),
-    (|stream, _| set_socket_linger(stream, Some(Duration::ZERO)).unwrap(), CUT, CUT),
-    (|stream, _| hold(stream), TIMEOUT, TIMEOUT),
-    (drip, TIMEOUT, TIMEOUT),
-];
-
-/// Sends the rest too slowly.
-fn drip(stream: &mut TcpStream, rest: &[u8]) {
-    for byte in rest {
-        thread::sleep(Duration::from_millis(20));
-        send(stream, [*byte]);
-    }
-}
-
-/// A state history whose session ends before the middle of a part, or before its beginning.
-fn ending_state_history(part: usize, is_within: bool, ending: Ending) -> Server {
-    Server::answering(move |stream, head| {
-        let session = session(head, &Node::healthy());
-        play_until(stream, &session, part);
-        let half = session[part].len() / 2;
-        let (begun, rest) = session[part].split_at(if is_within { half } else { 0 });
-        send(stream, begun);
-        ending(stream, rest);
-    })
-}
-
-#[test]
-fn a_session_that_ends_at_any_stage_is_fail_in_time() {
-    let stages = (0..4).flat_map(|part| [(part, false), (part, true)]);
-    let cases: Vec<_> = stages.flat_map(|stage| ENDINGS.map(|ending| (stage, ending))).collect();
-    for_each(&cases, |&((part, is_within), (ending, between, elsewhere))| {
-        let server = ending_state_history(part, is_within, ending);
-        let why = if part > 0 && !is_within { between } else { elsewhere };
-        expect_in_time(&format!("ship|ws://{}", server.address), "fail", why);
-    });
-}
-
-#[test]
-fn a_log_that_is_broken_is_down_whatever_comes_behind_the_status() {
-    for_each(&ENDINGS, |&(ending, ..)| {
-        let server = Server::answering(move |stream, head| {
-            let broken = Node { ends: [HEAD, HEAD + 1], ..Node::healthy() };
-            let session = session(head, &broken);
-            play(stream, &session[..3]);
-            ending(stream, &session[3]);
-        });
-        expect_in_time(&format!("ship|ws://{}", server.address), "down", "traces to block ");
-    });
-}
-
 /// A WebSocket that accepts an upgrade with some of the answer's text replaced, and is silent then.
 fn accepting_with(from: &'static str, to: &'static str) -> Server {
     Server::answering(move |stream, head| {
@@ -348,95 +164,6 @@ fn a_header_of_8_kib_and_a_message_of_2_mib_are_read() {
         hold(stream);
     });
     agent(&["-t", "10s", &format!("ship|ws://{}|600", server.address)]).expect("up\n", 0);
-}
-
-#[test]
-fn an_upgrade_that_is_refused_or_not_confirmed_is_fail_in_time() {
-    let line = "HTTP/1.1 101 Switching Protocols";
-    let cases = [
-        (line, "HTTP/1.1 200 OK", "answered HTTP 200, no WebSocket upgrade"),
-        (line, "HTTP/1.1 302 Found\r\nLocation: /", "answered HTTP 302, no WebSocket upgrade"),
-        (line, "HTTP/1.1 400 Bad Request", "answered HTTP 400, no WebSocket upgrade"),
-        (line, "HTTP/1.1 404 Not Found", "answered HTTP 404, no WebSocket upgrade"),
-        (line, "HTTP/1.1 426 Upgrade Required", "answered HTTP 426, no WebSocket upgrade"),
-        (line, "HTTP/1.1 500 Error", "answered HTTP 500, no WebSocket upgrade"),
-        (line, "HTTP/1.1 503 Busy", "answered HTTP 503, no WebSocket upgrade"),
-        (line, "HTTP/1.0 503 Busy", "sent no valid HTTP/1.1"),
-        (line, "HTTP/2 101", "sent no valid HTTP"),
-        (line, "220 mail.example.com ESMTP", "sent no valid HTTP"),
-        ("Upgrade: websocket\r\n", "", "without Upgrade: websocket"),
-        ("Upgrade: websocket", "Upgrade: h2c", "without Upgrade: websocket"),
-        ("Connection: Upgrade\r\n", "", "without Connection: Upgrade"),
-        ("Connection: Upgrade", "Connection: close", "without Connection: Upgrade"),
-        ("Sec-WebSocket-Accept", "Sec-WebSocket-Key", "without the key's Sec-WebSocket-Accept"),
-        ("Accept: ", "Accept: AAAA", "without the key's Sec-WebSocket-Accept"),
-        ("=\r\n", "\r\n", "without the key's Sec-WebSocket-Accept"),
-        (
-            "\r\n\r\n",
-            "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
-            "with an extension, unasked",
-        ),
-        ("\r\n\r\n", "\r\nSec-WebSocket-Protocol: soap\r\n\r\n", "with a protocol, unasked"),
-    ];
-    for_each(&cases, |(from, to, why)| {
-        let server = accepting_with(from, to);
-        for name in ["ws", "ship"] {
-            expect_in_time(&format!("{name}|ws://{}", server.address), "fail", why);
-        }
-    });
-}
-
-#[test]
-fn an_answer_to_the_upgrade_that_does_not_end_is_fail_in_time() {
-    let faults: [(fn(&mut TcpStream), _); 7] = [
-        (
-            |stream| {
-                send(stream, "HTTP/1.1 101 Switching Protocols\r\n");
-                send_for_ever(stream, "X-Long: yes\r\n");
-            },
-            "sent too long a header",
-        ),
-        (
-            |stream| send(stream, format!("HTTP/1.1 101 Hi\r\nX: {}\r\n\r\n", "x".repeat(200_000))),
-            "sent too long a header",
-        ),
-        (|stream| send_for_ever(stream, "HTTP/1.1 101 Hi"), "sent too long a header"),
-        (|stream| send_for_ever(stream, [0]), "sent no valid HTTP"),
-        (|stream| send_for_ever(stream, "\r\n"), "sent too long a header"),
-        (|stream| send(stream, frame(TEXT, b"no upgrade")), "sent no valid HTTP"),
-        (|stream| drip(stream, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: "), TIMEOUT),
-    ];
-    for_each(&faults, |&(fault, why)| {
-        let server = Server::start(move |stream| {
-            fault(stream);
-            hold(stream);
-        });
-        for name in ["ws", "ship"] {
-            expect_in_time(&format!("{name}|ws://{}", server.address), "fail", why);
-        }
-    });
-    for_each(&ENDINGS, |&(ending, _, why)| {
-        for is_within in [false, true] {
-            let server = ending_state_history(0, is_within, ending);
-            expect_in_time(&format!("ws|ws://{}", server.address), "fail", why);
-        }
-    });
-}
-
-#[test]
-fn a_server_that_is_at_fault_over_http_is_fail_in_time() {
-    let refusing = free_address();
-    let request = format!("ws|ws://{refusing}/");
-    agent(&["-d", &request])
-        .expect(&format!("fail # ws://{refusing}: refused the connection\n"), 1);
-    for (server, why) in http_servers() {
-        let requests = ["stream|http", "ws|ws", "ship|ws"]
-            .map(|start| format!("{start}://{}", server.address));
-        for_each(&requests, |request| {
-            let why = if request.starts_with("stream") { why } else { "" };
-            expect_in_time(request, "fail", why);
-        });
-    }
 }
 
 /// An upgrade's request line and its header lines, with the key's line apart.
@@ -533,7 +260,7 @@ fn wss_is_trusted_by_the_systems_store() {
     ask(trusting, "wss", "127.0.0.1", server.address, "no valid certificate: it is for another");
     ask(strange, "wss", "localhost", server.address, "no valid certificate: its issuer is unknown");
     ask(trusting, "wss", "localhost", by_http.address, "speaks no TLS");
-    ask(trusting, "wss", "localhost", silent.address, TIMEOUT);
+    ask(trusting, "wss", "localhost", silent.address, NO_ANSWER);
     ask(trusting, "ws", "localhost", server.address, "sent no valid HTTP");
 }
 
@@ -644,7 +371,10 @@ fn healthy_services() -> [(Server, String); 3] {
             "stream" => Server::start(|stream| {
                 send(stream, response("400 Bad Request", UNKNOWN_TRANSPORT.as_bytes()));
             }),
-            _ => changed_state_history(|_| {}),
+            _ => Server::answering(|stream, head| {
+                play(stream, &session(head, &Node::healthy()));
+                hold(stream);
+            }),
         };
         let request = format!("{name}|{scheme}://{}", server.address);
         (server, request)
@@ -681,8 +411,7 @@ fn strangers_may_only_name_allowed_servers() {
 fn a_line_replaces_a_websocket_request_that_hangs() {
     let [(_server, healthy), _, (_streaming, streaming)] = healthy_services();
     let lines = [healthy.as_str(), &streaming, "debug|up"];
-    let cases: Vec<_> = (0..4).flat_map(|part| lines.map(|line| (part, line))).collect();
-    for_each(&cases, |&(part, line)| {
+    for (part, line) in (0..4).flat_map(|part| lines.map(|line| (part, line))) {
         let hangs = Arc::new(AtomicBool::new(false));
         let now_hangs = hangs.clone();
         let hanging = Server::answering(move |stream, head| {
@@ -697,7 +426,7 @@ fn a_line_replaces_a_websocket_request_that_hangs() {
         let outcome = connection.finish();
         outcome.expect("up\n", 0);
         assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
-    });
+    }
 }
 
 const WRAPPER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/haproxy/external-check/ship");

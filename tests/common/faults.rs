@@ -16,10 +16,10 @@ pub type Instead = fn(&mut dyn Duplex);
 /// Every way to answer with something else than what was asked for, with its name and what the agent,
 /// given 400 ms, has to say of it where it asks over HTTP.
 pub const INSTEAD: [(&str, Instead, &str); 30] = [
-    ("says nothing", |stream| hold(stream), TIMEOUT),
-    ("drips for ever", drip, TIMEOUT),
-    ("sends a part and hangs", send_a_part_and_hold, TIMEOUT),
-    ("sends interim answers for ever", send_interim_answers, TIMEOUT),
+    ("says nothing", |stream| hold(stream), NO_ANSWER),
+    ("drips for ever", drip, NO_ANSWER),
+    ("sends a part and hangs", send_a_part_and_hold, NO_ANSWER),
+    ("sends interim answers for ever", send_interim_answers, NO_ANSWER),
     ("sends an endless header", send_endless_header, "sent no valid HTTP"),
     ("sends a header line without an end", send_endless_header_line, "sent too long a header"),
     ("sends a long header", send_long_header, "sent too long a header"),
@@ -58,14 +58,30 @@ pub const INSTEAD: [(&str, Instead, &str); 30] = [
     ("answers with HTTP/2's preface", |stream| send(stream, PREFACE), "sent no valid HTTP"),
     ("answers with a TLS alert", |stream| send(stream, TLS_ALERT), "sent no valid HTTP"),
     ("sends zeros for ever", |stream| send_for_ever(stream, [0; 4096]), "sent no valid HTTP"),
-    ("sends line ends for ever", |stream| send_for_ever(stream, [b'\n'; 4096]), ""),
-    ("sends no size of a chunk", |stream| send_chunks(stream, "soon\r\n{}\r\n0\r\n\r\n"), ""),
-    ("sends too large a chunk", |stream| send_chunks(stream, "ffffffffffffffffff\r\n{}\r\n"), ""),
-    ("sends an endless size of a chunk", send_endless_chunk_size, ""),
+    (
+        "sends line ends for ever",
+        |stream| send_for_ever(stream, [b'\n'; 4096]),
+        "sent too long a header",
+    ),
+    (
+        "sends no size of a chunk",
+        |stream| send_chunks(stream, "soon\r\n{}\r\n0\r\n\r\n"),
+        BAD_CHUNK,
+    ),
+    (
+        "sends too large a chunk",
+        |stream| send_chunks(stream, "ffffffffffffffffff\r\n{}\r\n"),
+        BAD_CHUNK,
+    ),
+    ("sends an endless size of a chunk", send_endless_chunk_size, "could not be asked: response"),
 ];
 
-const TIMEOUT: &str = "no answer within 400 ms";
-const CUT: &str = "closed the connection within the answer";
+/// What the agent, given 400 ms, says of a service that lets it wait, and of one that goes away.
+pub const NO_ANSWER: &str = "no answer within 400 ms";
+pub const CUT: &str = "closed the connection within the answer";
+
+/// What it says of a body in chunks that are none.
+pub const BAD_CHUNK: &str = "could not be asked: protocol: chunk ";
 
 /// What an SSH server says first.
 pub const SSH: &str = "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n";
@@ -168,6 +184,25 @@ fn send_endless_chunk_size(stream: &mut dyn Duplex) {
     send_for_ever(stream, [b'x'; 4096]);
 }
 
+/// JSON of this size, in bytes, of maps in maps: to read a byte of anything else takes less memory and
+/// less time.
+pub fn nested_maps(size: usize) -> Vec<u8> {
+    let nested = format!("{}1{}", "{\"\":".repeat(100), "}".repeat(100));
+    let mut maps = "{\"first\": 0".to_owned();
+    let mut next = format!(",\"0\":{nested}");
+    for n in 1.. {
+        if maps.len() + next.len() >= size {
+            break;
+        }
+        maps += &next;
+        next = format!(",\"{n}\":{nested}");
+    }
+    let mut maps = maps.into_bytes();
+    maps.resize(size - 1, b' ');
+    maps.push(b'}');
+    maps
+}
+
 /// What an answer ends with before it is whole.
 #[derive(Clone, Copy, Debug)]
 pub enum Ending {
@@ -203,7 +238,7 @@ impl Ending {
     pub fn why(self) -> &'static str {
         match self {
             Self::Close | Self::Reset => CUT,
-            Self::Hang | Self::Drip => TIMEOUT,
+            Self::Hang | Self::Drip => NO_ANSWER,
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod shipped;
 pub mod state_history;
 pub mod tls;
 pub mod websocket;
+pub mod websocket_faults;
 
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
