@@ -9,6 +9,7 @@ Every server listens on a free port of 127.0.0.1, and every process is ended by 
 pub mod antelope;
 pub mod faults;
 pub mod haproxy;
+pub mod name_server;
 pub mod namespace;
 pub mod reply;
 pub mod shipped;
