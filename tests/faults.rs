@@ -227,7 +227,7 @@ fn fault(name: impl Into<String>, finding: Finding, why: &'static str, act: Act)
 }
 
 /// The fault of a service that goes wrong when it has read the request, with one of these descriptions.
-fn talk(
+fn asked(
     name: impl Into<String>,
     finding: Finding,
     whys: Vec<&'static str>,
@@ -243,7 +243,7 @@ fn body(
     whys: Vec<&'static str>,
     make: impl Fn(&Kind) -> Vec<u8> + Send + Sync + 'static,
 ) -> Fault {
-    talk(format!("body: {name}"), finding, whys, move |exchange, kind| {
+    asked(format!("body: {name}"), finding, whys, move |exchange, kind| {
         send(exchange.stream, response(kind.status, &make(kind)));
     })
 }
@@ -256,6 +256,10 @@ fn value(kind: &Kind, value: impl AsRef<[u8]> + Send + Sync + 'static, name: &st
     })
 }
 
+/// Headers of answers whose length is not declared.
+const CHUNKED: &str = "Transfer-Encoding: chunked";
+const CLOSE: &str = "Connection: close";
+
 /// The same with this header and a body as it then has to be.
 fn encoded(
     name: &str,
@@ -264,13 +268,11 @@ fn encoded(
     header: &'static str,
     encode: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static,
 ) -> Fault {
-    talk(name, finding, whys, move |exchange, kind| {
+    asked(name, finding, whys, move |exchange, kind| {
         let encoded = encode(kind.body.as_bytes());
         let length = match header {
-            "Content-Encoding: gzip" | "Content-Encoding: identity" => {
-                format!("Content-Length: {}\r\n", encoded.len())
-            }
-            _ => String::new(),
+            CHUNKED | CLOSE => String::new(),
+            _ => format!("Content-Length: {}\r\n", encoded.len()),
         };
         send(exchange.stream, format!("HTTP/1.1 {}\r\n{header}\r\n{length}\r\n", kind.status));
         send(exchange.stream, encoded);
@@ -301,7 +303,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn late_maps(kind: &Kind) -> Fault {
     let name = "body: maps in maps whose end comes late";
     let whys = [kind.complaints(), vec![NO_ANSWER]].concat();
-    talk(name, Finding::Unmeasured, whys, |exchange, kind| {
+    asked(name, Finding::Unmeasured, whys, |exchange, kind| {
         let due = Instant::now() + TIMEOUT - Duration::from_millis(40);
         let answer = response(kind.status, &nested_maps(BODY_LIMIT));
         let (last, before) = answer.split_last().unwrap();
@@ -315,7 +317,7 @@ fn late_maps(kind: &Kind) -> Fault {
 fn faults(kind: &Kind) -> Vec<Fault> {
     use Finding::*;
     let mut faults = vec![
-        talk("none", Nothing, vec![], |exchange, kind| {
+        asked("none", Nothing, vec![], |exchange, kind| {
             let parts = kind.parts(&exchange.head);
             play_until(exchange.stream, &parts, parts.len());
         }),
@@ -356,7 +358,7 @@ fn faults(kind: &Kind) -> Vec<Fault> {
         if kind.is_websocket() {
             whys.extend([", no WebSocket upgrade", "sent too long a header"]);
         }
-        faults.push(talk(name, finding, whys, move |exchange, _| instead(exchange.stream)));
+        faults.push(asked(name, finding, whys, move |exchange, _| instead(exchange.stream)));
     }
 
     for part in 0..kind.parts("").len() {
@@ -365,7 +367,7 @@ fn faults(kind: &Kind) -> Vec<Fault> {
                 let place = if is_within { "within" } else { "before" };
                 let name = format!("{ending:?} {place} part {part}");
                 let whys = vec![ending.why()];
-                faults.push(talk(name, Unmeasured, whys, move |exchange, kind| {
+                faults.push(asked(name, Unmeasured, whys, move |exchange, kind| {
                     let parts = kind.parts(&exchange.head);
                     play_until(exchange.stream, &parts, part);
                     let half = parts[part].len() / 2;
@@ -382,25 +384,22 @@ fn faults(kind: &Kind) -> Vec<Fault> {
         }
     }
 
+    let too_large = kind.over_http("sent more than 1 MiB");
+    let chunked = |name: &str, why, encode: fn(&[u8]) -> Vec<u8>| {
+        encoded(name, Unmeasured, kind.over_http(why), CHUNKED, encode)
+    };
     let deep = |open: &str, close: &str| open.repeat(100_000) + &close.repeat(100_000);
     faults.extend([
         body("just under 1 MiB", WellFormed, kind.complaints(), |kind| {
             padded(kind, BODY_LIMIT - 1)
         }),
         body("1 MiB", WellFormed, kind.complaints(), |kind| padded(kind, BODY_LIMIT)),
-        body("just over 1 MiB", Unmeasured, kind.over_http("sent more than 1 MiB"), |kind| {
-            padded(kind, BODY_LIMIT + 1)
+        body("just over 1 MiB", Unmeasured, too_large.clone(), |kind| padded(kind, BODY_LIMIT + 1)),
+        body("blanks, just over 1 MiB", Unmeasured, too_large, |kind| {
+            let mut body = kind.body.clone().into_bytes();
+            body.resize(BODY_LIMIT + 1, b' ');
+            body
         }),
-        body(
-            "blanks, just over 1 MiB",
-            Unmeasured,
-            kind.over_http("sent more than 1 MiB"),
-            |kind| {
-                let mut body = kind.body.clone().into_bytes();
-                body.resize(BODY_LIMIT + 1, b' ');
-                body
-            },
-        ),
         body("empty", Unmeasured, kind.complaints(), |_| vec![]),
         body("HTML", Unmeasured, kind.complaints(), |_| b"<html>It works!</html>".to_vec()),
         body("nothing but brackets", Unmeasured, kind.complaints(), |_| b"[".repeat(100_000)),
@@ -443,53 +442,26 @@ fn faults(kind: &Kind) -> Vec<Fault> {
             "Content-Encoding: identity",
             <[u8]>::to_vec,
         ),
-        encoded(
-            "ended by the connection",
-            WellFormed,
-            kind.complaints(),
-            "Connection: close",
-            <[u8]>::to_vec,
-        ),
-        encoded("chunked", WellFormed, kind.complaints(), "Transfer-Encoding: chunked", |body| {
+        encoded("ended by the connection", WellFormed, kind.complaints(), CLOSE, <[u8]>::to_vec),
+        encoded("chunked", WellFormed, kind.complaints(), CHUNKED, |body| {
             [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
         }),
-        encoded(
-            "chunked without a last chunk",
-            Unmeasured,
-            kind.over_http(CUT),
-            "Transfer-Encoding: chunked",
-            |body| [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat(),
-        ),
-        encoded(
-            "a chunk without its end",
-            Unmeasured,
-            kind.over_http(BAD_CHUNK),
-            "Transfer-Encoding: chunked",
-            |body| [format!("{:x}\r\n", body.len()).as_bytes(), body, b"0\r\n\r\n"].concat(),
-        ),
-        encoded(
-            "a chunk that is too short",
-            Unmeasured,
-            kind.over_http(CUT),
-            "Transfer-Encoding: chunked",
-            |body| {
-                [format!("{:x}\r\n", body.len() + 99).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
-            },
-        ),
-        encoded(
-            "a chunk that is too long",
-            Unmeasured,
-            kind.over_http(BAD_CHUNK),
-            "Transfer-Encoding: chunked",
-            |body| {
-                [format!("{:x}\r\n", body.len() - 1).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
-            },
-        ),
+        chunked("chunked without a last chunk", CUT, |body| {
+            [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat()
+        }),
+        chunked("a chunk without its end", BAD_CHUNK, |body| {
+            [format!("{:x}\r\n", body.len()).as_bytes(), body, b"0\r\n\r\n"].concat()
+        }),
+        chunked("a chunk that is too short", CUT, |body| {
+            [format!("{:x}\r\n", body.len() + 99).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
+        }),
+        chunked("a chunk that is too long", BAD_CHUNK, |body| {
+            [format!("{:x}\r\n", body.len() - 1).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
+        }),
     ]);
-
     if kind.body.starts_with('{') {
         let name = "cut, without a length";
-        faults.push(encoded(name, Unmeasured, kind.complaints(), "Connection: close", |body| {
+        faults.push(encoded(name, Unmeasured, kind.complaints(), CLOSE, |body| {
             let end = body.iter().rposition(|byte| *byte == b'}').unwrap();
             body[..end].to_vec()
         }));
@@ -538,7 +510,7 @@ fn faults(kind: &Kind) -> Vec<Fault> {
 fn upgrade_faults() -> Vec<Fault> {
     let changed = CHANGED_ACCEPTANCES.map(|(from, to, why)| {
         let name = format!("accepts with {to:?} for {from:?}");
-        talk(name, Finding::Unmeasured, vec![why], move |exchange, _| {
+        asked(name, Finding::Unmeasured, vec![why], move |exchange, _| {
             let answer = acceptance(&exchange.head);
             let changed = answer.replace(from, to);
             assert_ne!(answer, changed);
@@ -547,7 +519,7 @@ fn upgrade_faults() -> Vec<Fault> {
         })
     });
     let instead = INSTEAD_OF_ACCEPTANCE.map(|(name, instead, why)| {
-        talk(name, Finding::Unmeasured, vec![why], move |exchange, _| {
+        asked(name, Finding::Unmeasured, vec![why], move |exchange, _| {
             instead(exchange.stream);
             hold(exchange.stream);
         })
@@ -561,7 +533,7 @@ fn session_faults() -> Vec<Fault> {
     for part in 1..=BLOCK {
         for (name, instead, why) in INSTEAD_OF_MESSAGE {
             let name = format!("{name} for part {part}");
-            faults.push(talk(name, Finding::Unmeasured, vec![why], move |exchange, kind| {
+            faults.push(asked(name, Finding::Unmeasured, vec![why], move |exchange, kind| {
                 play_until(exchange.stream, &kind.parts(&exchange.head), part);
                 instead(exchange.stream);
                 hold(exchange.stream);
@@ -572,7 +544,7 @@ fn session_faults() -> Vec<Fault> {
     let out_of_range = out_of_range().into_iter().map(|what| (what, Finding::Bad));
     for (Misstatement { name, part, frame, why }, finding) in unmeasurable.chain(out_of_range) {
         let name = format!("{name} for part {part}");
-        faults.push(talk(name, finding, vec![why], move |exchange, kind| {
+        faults.push(asked(name, finding, vec![why], move |exchange, kind| {
             let mut session = kind.parts(&exchange.head);
             session[part] = frame.clone();
             play(exchange.stream, &session);
@@ -582,10 +554,12 @@ fn session_faults() -> Vec<Fault> {
     // The status is enough to know.
     faults.extend(Ending::ALL.map(|ending| {
         let name = format!("{ending:?} behind the status of a broken log");
-        talk(name, Finding::Bad, vec!["traces to block "], move |exchange, _| {
+        asked(name, Finding::Bad, vec!["traces to block "], move |exchange, _| {
             let healthy = Node::healthy();
             let broken = Node { ends: [healthy.head, healthy.head + 1], ..healthy };
             let session = session(&exchange.head, &broken);
+            // A reset takes back what has not been sent.
+            exchange.tcp.set_nodelay(true).unwrap();
             play(exchange.stream, &session[..BLOCK]);
             ending.carry_out(exchange.stream, &exchange.tcp, &session[BLOCK]);
         })
