@@ -88,8 +88,9 @@ fn check_cautious(reply: &str, truth: &str, what: &dyn std::fmt::Debug) {
     assert!(state == truth || is_cautious, "{what:?}: {reply:?}, not {truth:?}");
 }
 
-/// Checks that what came over a connection means nothing to HAProxy, which reads one line: the C library and Rust's runtime
-/// write messages to standard error before the agent has begun, and that is the connection.
+/// Checks that what came over a connection means nothing to HAProxy, which reads one line: the C library
+/// and Rust's runtime write messages to standard error before the agent has begun, and that is the
+/// connection.
 #[track_caller]
 fn check_meaningless(text: &str, what: &dyn std::fmt::Debug) {
     const WORDS: [&str; 7] = ["up", "down", "fail", "maint", "drain", "stopped", "ready"];

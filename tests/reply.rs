@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::reply::Reply;
 use common::*;
 
 /// Wrong command lines and what the reply has to name.
@@ -295,4 +296,45 @@ fn standard_input_may_be_any_file() {
     let folder = File::open("/").unwrap();
     let output = Command::new(AGENT).args(["cpu", "1000000"]).stdin(folder).output().unwrap();
     assert_eq!(output.stdout, b"up 100%\n");
+}
+
+#[test]
+fn the_tests_take_nothing_for_a_reply_that_is_none() {
+    let described = |length| format!("ready down # {}\n", "x".repeat(length));
+    for text in
+        ["up\n", "up 100%\n", "down 0%\n", "ready up 256%\n", "maint # a # b\n", &described(100)]
+    {
+        assert!(Reply::parse(text).is_ok(), "{text:?}");
+    }
+    for text in [
+        "",
+        "up",
+        "\n",
+        "up\n\n",
+        "up\r\n",
+        "up\nup\n",
+        " up\n",
+        "up \n",
+        "UP\n",
+        "failed\n",
+        "ready\n",
+        "ready  up\n",
+        "ready ready up\n",
+        "up 100\n",
+        "up %\n",
+        "up +5%\n",
+        "up -5%\n",
+        "up 5.5%\n",
+        "up 257%\n",
+        "up 99999%\n",
+        "up  5%\n",
+        "up 5% 5%\n",
+        "down #text\n",
+        "down # \n",
+        "down # t\u{e9}xt\n",
+        "down # a\tb\n",
+        &described(101),
+    ] {
+        assert!(Reply::parse(text).is_err(), "{text:?}");
+    }
 }
