@@ -37,9 +37,11 @@ pub fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
     }
     let head_ms = head_time_ms(field(data, &["chain", "head_time"])?)?;
     let mut readings = vec![limit.time(head_ms)];
-    let readers =
-        field(data, &["postgres", "readers"]).ok().map(|readers| list(readers, "readers"));
-    let readers = readers.transpose()?.unwrap_or_default();
+    let reported = field(data, &["postgres", "readers"]).ok();
+    let readers = match reported.filter(|readers| readers.written().starts_with('[')) {
+        Some(readers) => list(readers, "readers")?,
+        None => Vec::new(),
+    };
     let numbers: Vec<Json> =
         readers.into_iter().filter_map(|reader| reader.get("block_num")).collect();
     if !numbers.is_empty() {
@@ -110,7 +112,12 @@ mod tests {
         }
         assert_eq!(judged(10, 0, &[(READER, json!(HEAD + 1000))]), Ok(true));
         assert_eq!(judged(10, 0, &[(READER, json!(null))]), Ok(true));
-        assert_eq!(judged(10, 0, &[("/data/postgres/readers", json!(null))]), Ok(true));
+        for none in [json!(null), json!({}), json!("1")] {
+            assert_eq!(judged(10, 0, &[("/data/postgres/readers", none)]), Ok(true));
+        }
+        let readers = |count| [("/data/postgres/readers", json!(vec![json!({}); count]))];
+        assert_eq!(judged(10, 0, &readers(1000)), Ok(true));
+        assert!(judged(10, 0, &readers(1001)).is_err());
         for number in [json!(0), json!("0"), json!("x"), json!([])] {
             assert!(judged(10, 0, &[(READER, number.clone())]).is_err(), "{number}");
         }
