@@ -162,7 +162,7 @@ impl PartialEq for ApiRequest {
 impl ApiRequest {
     /// Parses the fields of a request, in the order of today or in the deprecated one.
     pub fn parse(text: &str) -> Result<Self, NotUnderstood> {
-        let fields: Vec<&str> = text.split('|').map(str::trim).collect();
+        let fields: Vec<&str> = text.split('|').map(str::trim_ascii).collect();
         let (name, url, rest) = match fields.as_slice() {
             [url, name, rest @ ..] if DEPRECATED_ORDER.contains(name) => (*name, *url, rest),
             [name, url, rest @ ..] => (*name, *url, rest),
@@ -435,6 +435,9 @@ mod tests {
             assert_eq!(parse(&today.to_string()), today);
         }
         assert!(ApiRequest::parse("http://10.0.0.5:8888|hyperion").is_err());
+        // Only ASCII's spaces stand between the fields.
+        let odd = parse("v2|http://a/?k\u{85}#b|10");
+        assert_eq!(parse(&odd.to_string()), odd);
     }
 
     #[test]

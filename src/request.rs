@@ -43,9 +43,9 @@ impl fmt::Display for NotUnderstood {
 impl Request {
     /// Parses the text of a request; `None` if it holds no word.
     pub fn parse(text: &str) -> Result<Option<Self>, NotUnderstood> {
-        let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
+        let text = text.trim_ascii();
         match text.split_once('|') {
-            Some((name, reply)) if name.trim() == "debug" => {
+            Some((name, reply)) if name.trim_ascii() == "debug" => {
                 return Debug::parse(reply).map(|debug| Some(Self::Debug(debug)));
             }
             Some(_) => return ApiRequest::parse(text).map(|request| Some(Self::Api(request))),
