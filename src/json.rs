@@ -114,14 +114,14 @@ impl<'de> Visitor<'de> for Elements {
     type Value = Vec<Json<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list of at most {}", self.most)
+        f.write_str("a list")
     }
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Self::Value, S::Error> {
         let mut elements = Vec::new();
         while let Some(element) = list.next_element()? {
             if elements.len() == self.most {
-                return Err(S::Error::invalid_length(self.most + 1, &self));
+                return Err(S::Error::custom("a longer list than is expected"));
             }
             elements.push(Json::of(element));
         }
