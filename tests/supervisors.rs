@@ -34,19 +34,19 @@ fn xinetd_with_the_shipped_service_file() {
     check(|line| ask(xinetd.address, line));
 }
 
+/// That reports no bandwidth.
 #[test]
-fn the_shipped_limits_are_understood() {
+fn the_shipped_limits_suit_a_wcs_as_it_comes() {
     let shipped = include_str!("../xinetd/haproxy-agent-check");
     let args = shipped.lines().find_map(|line| line.trim().strip_prefix("server_args"));
     let args = args.unwrap().trim().strip_prefix("=").unwrap();
-    let values = ["in", "out"].map(|way| {
-        ["webrtc", "rtmp", "rtsp"].map(|kind| format!("streams_{kind}_{way}=1\n")).concat()
-            + &format!("global_bandwidth_{way}=1\n")
-    });
-    let page = Server::fixed(values.concat() + "streams_hls=1\n");
+    let default = include_str!("../packaging/default");
+    let default = default.lines().find_map(|line| line.strip_prefix("ARGS="));
+    assert_eq!(args.trim(), default.unwrap().trim_matches('"'));
+    let page = Server::fixed(include_str!("fixtures/wcs/stat.txt").to_owned());
     let xinetd = Xinetd::start(&format!("{args} --stats-url {} cpu 1000000", page.url()));
     let reply = ask(xinetd.address, b"");
-    for name in ["cpu", "publishers 3/100", "subscribers 3/100", "hls 1/100", "band-in 1/100"] {
+    for name in ["cpu ", "publishers 1/100", "subscribers 0/100", "hls 0/100"] {
         assert!(reply.starts_with("up 100% # ") && reply.contains(name), "{name}: {reply}");
     }
 }
