@@ -571,28 +571,25 @@ fn a_signal_during_the_run_is_its_end_or_nothing_at_all() {
     });
     let held_off =
         SIGNALS.into_iter().flat_map(|signal| ["--ignore", "--block"].map(|how| (signal, how)));
-    each(held_off, |(signal, how)| {
-        let (connection, _server) = waiting_run(&["env", &format!("{how}-signal")]);
-        for _ in 0..20 {
-            kill_process(pid(&connection), signal).unwrap();
-        }
-        let outcome = connection.finish();
-        outcome.expect("down\n", 1);
-        assert!(outcome.took < TIMEOUT + LATEST, "{signal:?} {how}: {outcome:?}");
-    });
+    each(held_off, |(signal, how)| expect_unmoved(&format!("{how}-signal"), signal));
 }
 
 #[test]
 fn signals_that_do_nothing_by_default_do_nothing() {
     each([Signal::CHILD, Signal::URG, Signal::WINCH, Signal::CONT], |signal| {
-        let (connection, _server) = waiting_run(&["env", "--default-signal"]);
-        for _ in 0..20 {
-            kill_process(pid(&connection), signal).unwrap();
-        }
-        let outcome = connection.finish();
-        outcome.expect("down\n", 1);
-        assert!(outcome.took < TIMEOUT + LATEST, "{signal:?}: {outcome:?}");
+        expect_unmoved("--default-signal", signal);
     });
+}
+
+/// Expects that a run which env(1) starts with this disposition of signals goes on, whatever comes.
+fn expect_unmoved(disposition: &str, signal: Signal) {
+    let (connection, _server) = waiting_run(&["env", disposition]);
+    for _ in 0..20 {
+        kill_process(pid(&connection), signal).unwrap();
+    }
+    let outcome = connection.finish();
+    outcome.expect("down\n", 1);
+    assert!(outcome.took < TIMEOUT + LATEST, "{signal:?} {disposition}: {outcome:?}");
 }
 
 #[test]
