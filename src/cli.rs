@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
-use crate::load::Period;
-use crate::number::decimal;
+use crate::net::url::{Origin, Url, UrlError, without_secrets};
 use crate::reply::Style;
-use crate::url::{Origin, Url, UrlError, without_secrets};
+use crate::text::decimal::decimal;
+use crate::values::load::Period;
 
 /// Longer than any HAProxy waits for an agent.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);

@@ -3,7 +3,7 @@ One run of `haproxy-agent-check`: one connection, one request, one line.
 
 Data flows one way: words and line (`cli`, `connection`) -> request (`request`) -> measurements
 (`source`, `load`) -> verdict (`verdict`) -> reply (`reply`) -> bytes and exit status. The descriptors,
-the clock and the network are touched at the ends only, and whatever waits waits in `patience`.
+the clock and the network are touched at the ends only, and whatever waits waits in `wait`.
 
 A check is a file: how it reads its words, how it judges. See `thresholds` and, for where its values
 come from, `statistics` and `load`; see `api` for services that are asked over HTTP or a WebSocket.
@@ -11,36 +11,17 @@ come from, `statistics` and `load`; see `api` for services that are asked over H
 
 #![forbid(unsafe_code)]
 
-mod api;
-mod aside;
 mod cli;
-mod confinement;
-mod connection;
-mod deadline;
-mod debug;
-mod explain;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod http;
-mod json;
-mod load;
-mod log;
-mod maintenance;
-mod memory;
-mod no_answer;
-mod number;
-mod patience;
+mod net;
+mod process;
 mod reply;
 mod request;
-mod resolver;
-mod source;
-mod statistics;
-mod stream;
-mod tcp;
-mod thresholds;
-mod url;
+mod services;
+mod text;
+mod values;
 mod verdict;
-mod websocket;
 
 use std::env;
 use std::panic::{self, AssertUnwindSafe};
@@ -49,17 +30,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cli::{AgentSend, Command, Options};
-use connection::{Event, Input, Line, Peer, RequestLine};
-use deadline::Deadline;
-use explain::explain;
-use maintenance::Maintenance;
-use patience::Patience;
+use net::url::Url;
+use process::confinement;
+use process::connection::{self, Event, Input, Line, Peer, RequestLine};
+use process::deadline::Deadline;
+use process::wait::Wait;
 use reply::Reply;
+use reply::explain::explain;
+use reply::maintenance::Maintenance;
+use reply::syslog;
 use request::Request;
 use signal_hook::consts::{SIGALRM, SIGPROF, SIGVTALRM};
 use signal_hook::flag;
-use source::{Evidence, Measured, Source, Timed};
-use url::Url;
+use values::{Evidence, Measured, Source, Timed, load};
 use verdict::Outcome;
 
 /// How long a request line is waited for on a pipe or a file, where it is there at once or never.
@@ -106,7 +89,7 @@ pub fn run() -> ExitCode {
     // The line is out: nothing of what follows may fail, and nothing of it has to succeed.
     let _ = guarded(|| {
         if options.syslog && !reply.is_up() {
-            log::write(&end.outcome, &peer, request);
+            syslog::write(&end.outcome, &peer, request);
         }
         if let Outcome::NotUnderstood(error) = &end.outcome {
             let error = format!("haproxy-agent-check: {}\n", reply::printable(error));
@@ -182,18 +165,18 @@ fn answer(options: &Options, input: Input, peer: &Peer, deadline: Deadline) -> R
     let mut request = asker.request(first_line(options.agent_send, &mut line, deadline))?;
 
     // Until there is an answer, a line may come that changes the request.
-    let patience = Patience::new(deadline, line);
+    let wait = Wait::new(deadline, line);
     let mut asked: Option<(Source, Timed<Evidence>)> = None;
     loop {
         let source = request.source(&options.stats_url);
         if asked.as_ref().map(|(source, _)| source) != source.as_ref() {
             asked = source.map(|source| {
-                patience.end_if(asker.overrules(&source));
-                let evidence = Timed::of(|| source.ask(&patience));
+                wait.stop_when(asker.overrules(&source));
+                let evidence = Timed::of(|| source.ask(&wait));
                 (source, evidence)
             });
         }
-        match patience.line() {
+        match wait.line() {
             Some(line) => request = asker.request(Some(line))?,
             None => break,
         }

@@ -247,7 +247,7 @@ fn readme_manual_and_help_name_the_same_options() {
     let rows: String = table.lines().filter_map(|line| line.split('|').nth(1)).collect();
     assert_eq!(options(&rows), help);
 
-    let mandoc = Command::new("mandoc").args(["-Tascii", "man/haproxy-agent-check.8"]).output();
+    let mandoc = Command::new("mandoc").args(["-Tascii", "docs/haproxy-agent-check.8"]).output();
     let mandoc = mandoc.expect("mandoc is installed").stdout;
     // Bold and underlined characters are overstruck.
     let mut manual = String::new();
@@ -264,7 +264,7 @@ fn readme_manual_and_help_name_the_same_options() {
 
 #[test]
 fn the_manual_is_well_formed() {
-    let mandoc = ["-Tlint", "-Wwarning", "man/haproxy-agent-check.8"];
+    let mandoc = ["-Tlint", "-Wwarning", "docs/haproxy-agent-check.8"];
     let lint = finish(Command::new("mandoc").args(mandoc));
     assert_eq!((lint.stdout.as_str(), lint.exit_status), ("", Some(0)), "{lint:?}");
 }

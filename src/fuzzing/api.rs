@@ -4,7 +4,7 @@ use serde_json::{Deserializer, Value};
 
 use super::choices::split_line;
 use super::reply::{DESCRIBED, is_digits, reply_words};
-use crate::api::{Answer, Limit, atomic, hyperion, stream, v1, v2};
+use crate::services::{Answer, Limit, atomic, hyperion, stream, v1, v2};
 use crate::verdict::{Outcome, Verdict};
 
 /// Whole numbers of an `f64` are exact below this.

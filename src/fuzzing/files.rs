@@ -5,9 +5,9 @@ use simple_dns::Name;
 
 use super::reply::reply_words;
 use crate::cli::Options;
-use crate::load::{Period, count_listed, parse_load_average};
-use crate::maintenance::Maintenance;
-use crate::resolver::{candidates, from_hosts};
+use crate::net::resolver::{candidates, from_hosts};
+use crate::reply::maintenance::Maintenance;
+use crate::values::load::{Period, count_listed, parse_load_average};
 use crate::verdict::Outcome;
 
 /// A text as each of the small files that the agent reads: hosts, resolv.conf, the load average, the

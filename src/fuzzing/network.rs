@@ -9,11 +9,11 @@ use tungstenite::Message;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, Transport};
 
 use super::api::check_api;
-use crate::deadline::Deadline;
-use crate::http::{StreamTransport, get_through};
-use crate::resolver::read_answer;
-use crate::url::Url;
-use crate::websocket::WebSocket;
+use crate::net::http::{StreamTransport, get_through};
+use crate::net::resolver::read_answer;
+use crate::net::url::Url;
+use crate::net::websocket::WebSocket;
+use crate::process::deadline::Deadline;
 
 const MIB: usize = 1024 * 1024;
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::choices::Choices;
-use crate::debug::Debug;
-use crate::explain::explain;
-use crate::maintenance::Maintenance;
+use crate::reply::explain::explain;
+use crate::reply::maintenance::Maintenance;
 use crate::reply::{Reply, State, Style};
+use crate::request::debug::Debug;
 use crate::verdict::{Bound, Outcome, Verdict};
 
 /// The longest reply, in bytes, without its line end.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::reply::reply_words;
 use crate::cli::{self, Command};
+use crate::net::url::{Origin, Url, without_secrets};
 use crate::reply::Style;
 use crate::request::Request;
-use crate::thresholds::Thresholds;
-use crate::url::{Origin, Url, without_secrets};
+use crate::request::thresholds::Thresholds;
 use crate::verdict::Outcome;
 
 /// A line as the words of a command line, and one as HAProxy's: what is understood is the same when

@@ -6,7 +6,7 @@ use tungstenite::Bytes;
 
 use super::api::{HEAD_MS, check_api, is_up};
 use super::choices::Choices;
-use crate::api::{Limit, ship};
+use crate::services::{Limit, ship};
 
 /// A lag, BLOCKS, the length of a status message, the message, and behind it a block message: a state
 /// history is `up` exactly if the fields at their offsets say so.

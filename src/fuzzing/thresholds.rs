@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::choices::{Choices, split_line};
 use super::reply::{DESCRIBED, reply_words};
 use crate::request::Request;
-use crate::source::{Evidence, Measured, Timed};
-use crate::statistics::Page;
+use crate::values::statistics_page::Page;
+use crate::values::{Evidence, Measured, Timed};
 use crate::verdict::Outcome;
 
 /// The names of thresholds with their keys on the statistics page and their default limits: the

@@ -1,0 +1,9 @@
+//! Everything that goes over the network, under the run's deadline.
+
+pub mod connection;
+pub mod error;
+pub mod http;
+pub mod resolver;
+pub mod tcp;
+pub mod url;
+pub mod websocket;

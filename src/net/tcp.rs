@@ -1,0 +1,206 @@
+/*!
+A TCP connection on which nothing can wait longer than the run's wait.
+*/
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use rustix::event::PollFlags;
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
+
+use crate::process::wait::Wait;
+
+/// A connection that reads and writes like a blocking one, up to the deadline.
+#[derive(Debug)]
+pub struct Tcp {
+    /// Non-blocking.
+    socket: TcpStream,
+    wait: Wait,
+}
+
+impl Tcp {
+    /// Connects to the first of `addresses` that accepts. Each has an equal share of the time that is
+    /// left, so that one that does not answer leaves time for the next.
+    ///
+    /// Fails with the error that says most: that the server refused or was silent, rather than that
+    /// this machine has no way to one of its addresses.
+    pub fn connect(addresses: &[SocketAddr], wait: &Wait) -> io::Result<Self> {
+        let mut telling: Option<io::Error> = None;
+        for (tried, address) in addresses.iter().enumerate() {
+            let share = wait.deadline().remaining() / (addresses.len() - tried) as u32;
+            match Self::connect_one(address, Instant::now() + share, wait) {
+                Ok(stream) => return Ok(stream),
+                // The wait was overruled: nothing will come of another address.
+                Err(error) if error.kind() == ErrorKind::Other => return Err(error),
+                Err(error) => {
+                    let is_of_server =
+                        matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::TimedOut);
+                    if telling.is_none() || is_of_server {
+                        telling = Some(error);
+                    }
+                }
+            }
+        }
+        Err(telling.unwrap_or_else(|| ErrorKind::NotFound.into()))
+    }
+
+    fn connect_one(address: &SocketAddr, until: Instant, wait: &Wait) -> io::Result<Self> {
+        let family = match address {
+            SocketAddr::V4(_) => AddressFamily::INET,
+            SocketAddr::V6(_) => AddressFamily::INET6,
+        };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+        match retry_on_intr(|| connect(&socket, address)) {
+            Ok(()) | Err(Errno::ISCONN) => {}
+            Err(Errno::INPROGRESS | Errno::ALREADY) => {
+                wait.until_ready(socket.as_fd(), PollFlags::OUT, until)?;
+                sockopt::socket_error(&socket)??;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let socket = TcpStream::from(socket);
+        // Without it the request is sent all the same.
+        let _ = socket.set_nodelay(true);
+        Ok(Self { socket, wait: wait.clone() })
+    }
+
+    /// Does `io`, which never blocks, as soon as the socket is ready for it.
+    fn when_ready<T>(
+        &mut self,
+        flags: PollFlags,
+        mut io: impl FnMut(&mut TcpStream) -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            self.wait.until_ready(self.socket.as_fd(), flags, self.wait.deadline().at())?;
+            match io(&mut self.socket) {
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Read for Tcp {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.when_ready(PollFlags::IN, |socket| socket.read(buffer))
+    }
+}
+
+impl Write for Tcp {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.when_ready(PollFlags::OUT, |socket| socket.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use rustix::net::{bind, listen, socket};
+
+    use crate::process::connection::{Input, RequestLine};
+    use crate::process::deadline::Deadline;
+
+    fn wait(limit: Duration) -> Wait {
+        let no_line = RequestLine::new(Input::Terminal);
+        Wait::new(Deadline::new(Instant::now(), limit), no_line)
+    }
+
+    /// An address whose queue of connections is full, so that it answers no more of them, and what
+    /// keeps it so.
+    fn silent() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+        let listener = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        listen(&listener, 0).unwrap();
+        let listener = TcpListener::from(listener);
+        let address = listener.local_addr().unwrap();
+        let briefly = Duration::from_millis(50);
+        let attempts = std::iter::from_fn(|| TcpStream::connect_timeout(&address, briefly).ok());
+        let queue = attempts.collect();
+        (address, listener, queue)
+    }
+
+    fn refusing() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    }
+
+    /// Where no TCP connection can lead.
+    fn unreachable() -> SocketAddr {
+        ([255, 255, 255, 255], 9).into()
+    }
+
+    #[test]
+    fn addresses_that_do_not_answer_have_equal_shares_of_the_time() {
+        let (silent, _listener, _queue) = silent();
+        let alive = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addresses = [silent, silent, alive.local_addr().unwrap()];
+        let start = Instant::now();
+        let connected = Tcp::connect(&addresses, &wait(Duration::from_millis(1800)));
+        let took = start.elapsed();
+        assert!(connected.is_ok(), "{connected:?}");
+        assert!(took >= Duration::from_millis(1150), "{took:?}");
+    }
+
+    #[test]
+    fn one_address_that_does_not_answer_has_all_the_time() {
+        let (silent, _listener, _queue) = silent();
+        let start = Instant::now();
+        let error = Tcp::connect(&[silent], &wait(Duration::from_millis(300))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn the_next_address_is_tried_and_the_error_that_says_most_is_kept() {
+        let kind = |addresses: &[SocketAddr]| {
+            let connected = Tcp::connect(addresses, &wait(Duration::from_secs(10)));
+            connected.map(drop).map_err(|error| error.kind())
+        };
+        let alive = TcpListener::bind("127.0.0.1:0").unwrap();
+        let alive = alive.local_addr().unwrap();
+        assert_eq!(kind(&[refusing(), unreachable(), alive]), Ok(()));
+        for addresses in
+            [&[refusing()][..], &[refusing(), unreachable()], &[unreachable(), refusing()]]
+        {
+            assert_eq!(kind(addresses), Err(ErrorKind::ConnectionRefused), "{addresses:?}");
+        }
+        let no_way = kind(&[unreachable()]).unwrap_err();
+        assert!(!matches!(no_way, ErrorKind::ConnectionRefused | ErrorKind::NotFound), "{no_way}");
+        assert_eq!(kind(&[]), Err(ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn a_connection_that_was_reset_is_an_error_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let reset = || {
+            let address = listener.local_addr().unwrap();
+            let tcp = Tcp::connect(&[address], &wait(Duration::from_secs(2))).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            sockopt::set_socket_linger(&accepted, Some(Duration::ZERO)).unwrap();
+            tcp
+        };
+        let read = reset().read(&mut [0]).unwrap_err().kind();
+        assert_eq!(read, ErrorKind::ConnectionReset);
+        let written = reset().write(b"x").unwrap_err().kind();
+        assert!(matches!(written, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{written}");
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_says_more_than_one_without_a_way() {
+        let (silent, _listener, _queue) = silent();
+        let addresses = [silent, unreachable()];
+        let error = Tcp::connect(&addresses, &wait(Duration::from_millis(200))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+}

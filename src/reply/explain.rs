@@ -1,0 +1,383 @@
+/*!
+The table of a run for people: every value against its limit, and how the reply came about.
+*/
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::net::url::without_secrets;
+use crate::reply::{Reply, number, printable, shown_value};
+use crate::verdict::{Outcome, Reading, Verdict};
+
+/// The widest line, in columns.
+const WIDTH: usize = 80;
+
+/// The widths of the columns between name and source, and of the last; a space stands between columns.
+const VALUE: usize = 11;
+const LIMIT: usize = 11;
+const FULL: usize = 5;
+const BAR: usize = 8;
+const TIME: usize = 9;
+
+/// The least width of the names, so that tables with short ones look alike.
+const NAME: usize = 14;
+
+/// What surrounds a row on a terminal that shows colours, by how full its limit is: ECMA-48's
+/// renditions for red, yellow and green.
+const RED: &str = "\x1b[31m";
+const YELLOW: &str = "\x1b[33m";
+const GREEN: &str = "\x1b[32m";
+const PLAIN: &str = "\x1b[0m";
+
+/// From which part of a limit on a value is shown as near it.
+const NEAR: f64 = 0.8;
+
+/// Explains how a run for `request` ended in `reply`.
+pub fn explain(
+    request: &str,
+    outcome: &Outcome,
+    reply: &Reply,
+    took: Duration,
+    colour: bool,
+) -> String {
+    let mut text = String::new();
+    let request = without_secrets(request);
+    line(
+        &mut text,
+        "request  ",
+        if request.is_empty() { "none, so the defaults" } else { &request },
+    );
+    match outcome {
+        Outcome::Thresholds(verdict) | Outcome::Api(verdict) => table(&mut text, verdict, colour),
+        Outcome::Debug(_) => line(&mut text, "         ", "nothing was measured"),
+        Outcome::Maintenance(_) => {
+            line(&mut text, "problem  ", "a maintenance file is there, and nothing was measured");
+        }
+        Outcome::Unmeasured(why) | Outcome::NotUnderstood(why) => line(&mut text, "problem  ", why),
+    }
+    line(&mut text, "reply    ", reply.to_string().trim_end());
+    line(&mut text, "time     ", &milliseconds(took));
+    text
+}
+
+fn table(text: &mut String, verdict: &Verdict, colour: bool) {
+    let columns = Columns::of(&verdict.readings);
+    if !verdict.readings.is_empty() {
+        columns.row(text, ["check", "value", "limit", "full", "", "source", "time"]);
+    }
+    for reading in &verdict.readings {
+        let [begin, end] = if colour { [paint(reading), PLAIN] } else { ["", ""] };
+        let value = match shown_value(reading) {
+            Some(value) => with_unit(value, reading.unit, VALUE),
+            None => "none".to_owned(),
+        };
+        let limit = with_unit(reading.limit, reading.unit, LIMIT);
+        let percent = match reading.fullness() * 100.0 {
+            percent if percent < 1000.0 => format!("{}%", percent.floor()),
+            _ if reading.value.is_ok() => ">999%".to_owned(),
+            _ => "-".to_owned(),
+        };
+        text.push_str(begin);
+        // A request may name a key with anything in it.
+        let mut name = printable(&reading.name);
+        if name.len() > columns.name {
+            // Too long for its column: a line of its own.
+            line(text, "", &name);
+            name.clear();
+        }
+        columns.row(
+            text,
+            [
+                &name,
+                &value,
+                &limit,
+                &percent,
+                &bar(reading),
+                reading.source,
+                &milliseconds(reading.took),
+            ],
+        );
+        text.push_str(end);
+    }
+    if !verdict.skipped.is_empty() {
+        let skipped = verdict.skipped.join(", ");
+        line(text, "skipped  ", &format!("{skipped}: not reported, and not asked for by name"));
+    }
+    for fault in verdict.all_faults() {
+        line(text, "problem  ", fault);
+    }
+}
+
+/// The widths of the columns that depend on what is in them.
+struct Columns {
+    name: usize,
+    source: usize,
+}
+
+impl Columns {
+    /// As wide as what is in them needs, and the names no wider than the line allows.
+    fn of(readings: &[Reading]) -> Self {
+        let widest = |widths: &mut dyn Iterator<Item = usize>| widths.max().unwrap_or_default();
+        let source = widest(&mut readings.iter().map(|reading| reading.source.len()));
+        let source = source.max("source".len());
+        let others = [VALUE, LIMIT, FULL, BAR, source, TIME];
+        let room = WIDTH - others.len() - others.iter().sum::<usize>();
+        let names = readings.iter().map(|reading| printable(&reading.name).len());
+        let name = widest(&mut names.filter(|width| *width <= room));
+        Self { name: name.max(NAME), source }
+    }
+
+    /// `check`, `value`, `limit`, `full`, its bar, `source` and `time` in their columns.
+    fn row(&self, text: &mut String, cells: [&str; 7]) {
+        let Self { name: name_width, source: source_width } = self;
+        let [name, value, limit, full, bar, source, time] = cells;
+        let row = format!(
+            "{name:name_width$} {value:>VALUE$} {limit:>LIMIT$} {full:>FULL$} {bar:BAR$} \
+             {source:source_width$} {time}"
+        );
+        let _ = writeln!(text, "{}", row.trim_end());
+    }
+}
+
+/// A text behind its label, broken between words where it is too long for a line.
+fn line(text: &mut String, label: &str, content: &str) {
+    let indent = " ".repeat(label.len());
+    let mut label = label;
+    let mut rest = printable(content);
+    loop {
+        let room = WIDTH - label.len();
+        let fits = rest.len() <= room;
+        let space = rest.get(..=room).and_then(|fitting| fitting.rfind(' '));
+        let end = if fits { rest.len() } else { space.unwrap_or(room).max(1) };
+        let (now, later) = rest.split_at_checked(end).unwrap_or((&rest, ""));
+        let _ = writeln!(text, "{}", format!("{label}{now}").trim_end());
+        if fits {
+            return;
+        }
+        rest = later.trim_start().to_owned();
+        label = &indent;
+    }
+}
+
+fn paint(reading: &Reading) -> &'static str {
+    match reading.fullness() {
+        full if full > 1.0 || reading.is_exceeded() => RED,
+        full if full >= NEAR => YELLOW,
+        _ => GREEN,
+    }
+}
+
+/// How much of the limit is used, full at the limit; empty where there is no value.
+fn bar(reading: &Reading) -> String {
+    if reading.value.is_err() {
+        return String::new();
+    }
+    let filled = (reading.fullness() * BAR as f64).floor().clamp(0.0, BAR as f64) as usize;
+    "#".repeat(filled) + &".".repeat(BAR - filled)
+}
+
+/// A value with its unit; with an exponent where all its digits are too wide.
+fn with_unit(value: f64, unit: &str, width: usize) -> String {
+    let shown = |value: String| format!("{value} {unit}").trim_end().to_owned();
+    let plain = shown(number(value));
+    if plain.len() > width { shown(format!("{value:.1e}")) } else { plain }
+}
+
+fn milliseconds(time: Duration) -> String {
+    match time.as_secs_f64() {
+        seconds if seconds < 9.9 => format!("{:.1} ms", seconds * 1000.0),
+        seconds => format!("{seconds:.1} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::reply::maintenance::Maintenance;
+    use crate::reply::{State, Style};
+    use crate::verdict::Bound;
+
+    fn reading(name: &str, unit: &'static str, value: Result<f64, String>, limit: f64) -> Reading {
+        let took = Duration::from_micros(1250);
+        let bound = Bound::Below;
+        Reading {
+            name: name.to_owned(),
+            unit,
+            value,
+            limit,
+            bound,
+            source: "statistics page",
+            took,
+        }
+    }
+
+    fn explained(outcome: &Outcome, colour: bool) -> String {
+        let reply = Reply::new(outcome, Style { describe: true, ..Style::default() });
+        explain("cpu 90", outcome, &reply, Duration::from_millis(2), colour)
+    }
+
+    #[test]
+    fn every_value_stands_against_its_limit() {
+        let outcome = Outcome::Thresholds(Verdict {
+            readings: vec![
+                reading("cpu", "%", Ok(12.56), 90.0),
+                reading("publishers", "", Ok(99.0), 100.0),
+                reading("band-in", "Mbps", Ok(250.0), 100.0),
+                reading("hls", "", Err("hls: no streams_hls on the page".to_owned()), 100.0),
+            ],
+            skipped: vec!["band-out".to_owned()],
+            ..Verdict::default()
+        });
+        let expected = "\
+request  cpu 90
+check                value       limit  full          source          time
+cpu                 12.5 %        90 %   13% #....... statistics page 1.2 ms
+publishers              99         100   99% #######. statistics page 1.2 ms
+band-in           250 Mbps    100 Mbps  250% ######## statistics page 1.2 ms
+hls                   none         100     -          statistics page 1.2 ms
+skipped  band-out: not reported, and not asked for by name
+problem  hls: no streams_hls on the page
+reply    down # band-in 250/100Mbps; hls: no streams_hls on the page
+time     2.0 ms
+";
+        assert_eq!(explained(&outcome, false), expected);
+        assert!(explained(&outcome, true).contains("\x1b[32mcpu "));
+    }
+
+    fn shown(readings: Vec<Reading>, colour: bool) -> Vec<String> {
+        let text = explained(&Outcome::Thresholds(Verdict::of(readings)), colour);
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_name_of_more_than_15_characters_has_a_line_of_its_own() {
+        let row = |name: &str| shown(vec![reading(name, "", Ok(1.0), 2.0)], false);
+        let [fits, own_line] = [15, 16].map(|width| "x".repeat(width));
+        let rest = "           1           2   50% ####.... statistics page 1.2 ms";
+        assert_eq!(row(&fits)[2], format!("{fits}{rest}"));
+        assert_eq!(row(&own_line)[2..4], [own_line, format!("{}{rest}", " ".repeat(14))]);
+        let both =
+            shown(vec![reading(&fits, "", Ok(1.0), 2.0), reading("a", "", Ok(1.0), 2.0)], false);
+        assert_eq!(both[3], format!("a{}{rest}", " ".repeat(14)));
+    }
+
+    #[test]
+    fn of_what_is_not_there_nothing_is_said() {
+        let nothing = explained(&Outcome::Api(Verdict::default()), false);
+        assert_eq!(nothing, "request  cpu 90\nreply    up\ntime     2.0 ms\n");
+        let unasked = Reply::internal_error();
+        let text =
+            explain("", &Outcome::Unmeasured("why".to_owned()), &unasked, Duration::ZERO, false);
+        assert_eq!(
+            text,
+            "request  none, so the defaults\nproblem  why\nreply    fail\ntime     0.0 ms\n"
+        );
+    }
+
+    #[test]
+    fn from_a_thousand_percent_on_the_rest_is_not_shown() {
+        for (value, percent) in [(999.0, " 999% "), (1000.0, " >999% "), (1e9, " >999% ")] {
+            let row = &shown(vec![reading("a", "", Ok(value), 100.0)], false)[2];
+            assert!(row.contains(percent), "{row}");
+        }
+        let used_up = &shown(vec![reading("a", "", Ok(0.0), 0.0)], false)[2];
+        assert!(used_up.contains(" >999% "), "{used_up}");
+    }
+
+    #[test]
+    fn red_is_beyond_the_limit_yellow_near_it_and_green_below() {
+        for (value, bound, colour) in [
+            (79.9, Bound::Below, GREEN),
+            (80.0, Bound::Below, YELLOW),
+            (99.9, Bound::Below, YELLOW),
+            (100.0, Bound::Below, RED),
+            (100.0, Bound::AtMost, YELLOW),
+            (100.1, Bound::AtMost, RED),
+        ] {
+            let reading = Reading { bound, ..reading("a", "", Ok(value), 100.0) };
+            assert_eq!(paint(&reading), colour, "{value} {bound:?}");
+        }
+        assert_eq!(paint(&reading("a", "", Err("gone".to_owned()), 100.0)), RED);
+    }
+
+    #[test]
+    fn the_bar_is_an_eighth_a_character_and_full_at_the_limit() {
+        for (value, shown) in [
+            (0.0, "........"),
+            (12.4, "........"),
+            (12.5, "#......."),
+            (99.0, "#######."),
+            (100.0, "########"),
+            (1e9, "########"),
+        ] {
+            assert_eq!(bar(&reading("a", "", Ok(value), 100.0)), shown, "{value}");
+        }
+        assert_eq!(bar(&reading("a", "", Err("gone".to_owned()), 100.0)), "");
+    }
+
+    #[test]
+    fn a_value_has_an_exponent_where_its_digits_are_too_wide() {
+        assert_eq!(with_unit(123_456.0, "Mbps", 11), "123456 Mbps");
+        assert_eq!(with_unit(1_234_567.0, "Mbps", 11), "1.2e6 Mbps");
+        assert_eq!(with_unit(12_345_678_901.0, "", 11), "12345678901");
+        assert_eq!(with_unit(123_456_789_012.0, "", 11), "1.2e11");
+    }
+
+    #[test]
+    fn times_are_in_milliseconds_below_9_9_seconds() {
+        for (ms, shown) in [(0, "0.0 ms"), (9899, "9899.0 ms"), (9900, "9.9 s"), (12_340, "12.3 s")]
+        {
+            assert_eq!(milliseconds(Duration::from_millis(ms)), shown);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_broken_between_words_and_a_long_word_within() {
+        let broken = |content: &str| {
+            let mut text = String::new();
+            line(&mut text, "problem  ", content);
+            text
+        };
+        let indent = " ".repeat(9);
+        let [fits, longer] = [71, 72].map(|width| "x".repeat(width));
+        assert_eq!(broken(&fits), format!("problem  {fits}\n"));
+        assert_eq!(broken(&longer), format!("problem  {fits}\n{indent}x\n"));
+        assert_eq!(broken(&format!("{fits} y")), format!("problem  {fits}\n{indent}y\n"));
+        assert_eq!(broken(&format!("y {fits}")), format!("problem  y\n{indent}{fits}\n"));
+        assert_eq!(
+            broken(&format!("y {fits}z")),
+            format!("problem  y\n{indent}{fits}\n{indent}z\n")
+        );
+    }
+
+    #[test]
+    fn a_name_is_printable_whatever_it_was_in_the_request() {
+        let readings = vec![reading("stat:\u{1b}[2Jé\u{7f}", "", Ok(1.0), 5.0)];
+        let table = explained(&Outcome::Thresholds(Verdict::of(readings)), false);
+        assert!(table.contains("\nstat:?[2J?? "), "{table}");
+        assert!(table.lines().all(|line| line == printable(line)), "{table}");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_80_columns() {
+        let long = "word ".repeat(50) + &"x".repeat(200);
+        let name = format!("stat:{}", "x".repeat(100));
+        let readings = vec![
+            reading(&name, "", Ok(f64::MAX), 1e-300),
+            reading(&name, "Mbps", Err(long.clone()), 1e12),
+            reading("a", "%", Ok(123_456_789_012_345.6), 0.000_000_001),
+        ];
+        let reason = long.clone();
+        for outcome in [
+            Outcome::Thresholds(Verdict { faults: vec![long.clone()], ..Verdict::of(readings) }),
+            Outcome::NotUnderstood(long.clone()),
+            Outcome::Unmeasured(long),
+            Outcome::Maintenance(Maintenance { state: State::Drain, reason }),
+        ] {
+            for line in explained(&outcome, false).lines() {
+                assert!(line.len() <= WIDTH, "{line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+/*!
+Replies that are not `up`, in the system's log.
+*/
+
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process;
+
+use syslog::{Facility, Formatter3164, LogFormat};
+
+use crate::net::url::without_secrets;
+use crate::process::connection::Peer;
+use crate::reply::{Reply, Style, printable};
+use crate::verdict::Outcome;
+
+/// Where syslog listens.
+const SOCKET: &str = "/dev/log";
+
+/// The longest request that is logged, in characters.
+const REQUEST_LIMIT: usize = 200;
+
+/// Logs the reply to a run that ended like this, always with its description, with whom it went to
+/// and what was asked. A log that is missing or full loses the line: nothing waits for it.
+pub fn write(outcome: &Outcome, peer: &Peer, request: &str) {
+    // Nothing in the request may look like its end.
+    let request: String = printable(&without_secrets(request)).replace(['"', '\\'], "'");
+    let request: String = request.chars().take(REQUEST_LIMIT).collect();
+    let reply = Reply::new(outcome, Style { describe: true, ..Style::default() }).to_string();
+    let message = format!("peer={peer} request=\"{request}\" reply: {}", reply.trim_end());
+    let formatter = Formatter3164 {
+        facility: Facility::LOG_DAEMON,
+        hostname: None,
+        process: env!("CARGO_PKG_NAME").to_owned(),
+        pid: process::id(),
+    };
+    let mut line = Vec::new();
+    // syslog's own writer is not used: it waits.
+    if formatter.format(&mut line, syslog::Severity::LOG_WARNING, message).is_ok() {
+        let _ = send(&line, Path::new(SOCKET));
+    }
+}
+
+fn send(line: &[u8], to: &Path) -> std::io::Result<usize> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to(line, to)
+}

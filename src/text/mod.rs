@@ -1,0 +1,4 @@
+//! Texts from outside: JSON and decimal numbers.
+
+pub mod decimal;
+pub mod json;
