@@ -18,6 +18,9 @@ use crate::process::background;
 use crate::process::deadline::Deadline;
 use crate::process::wait::Wait;
 
+/// The stack that an exchange with a server may take, in bytes. HTTP alone takes 48 KiB.
+pub const STACK: u64 = 256 * 1024;
+
 /// What is written and read in clear on this side.
 #[derive(Debug)]
 pub enum Connection {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustls::CertificateError;
 
 use crate::process::deadline::Deadline;
+use crate::process::memory::OutOfMemory;
 
 /// Displayed as what is said behind the name of what was asked and a colon.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,6 +68,12 @@ impl fmt::Display for AskError {
             Self::Memory => f.write_str("could not be asked: too little memory"),
             Self::Other(reason) => write!(f, "could not be asked: {reason}"),
         }
+    }
+}
+
+impl From<OutOfMemory> for AskError {
+    fn from(OutOfMemory: OutOfMemory) -> Self {
+        Self::Memory
     }
 }
 

@@ -13,7 +13,7 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Body, http::Uri};
 
-use crate::net::connection::Connection;
+use crate::net::connection::{Connection, STACK};
 use crate::net::error::AskError;
 use crate::net::url::{Origin, Url};
 use crate::process::deadline::Deadline;
@@ -60,7 +60,7 @@ impl Answer {
         match self.status {
             200..=299 => {
                 let body = self.read_body()?;
-                memory::to_allocate(body.len() * memory_per_byte)?;
+                memory::check_heap(body.len() * memory_per_byte)?;
                 Ok(body)
             }
             status => Err(AskError::Status(status)),
@@ -70,7 +70,8 @@ impl Answer {
 
 /// Asks `url`, as `host` if one is given, and reads the head of the answer, as long as `wait` lasts.
 pub fn get(url: &Url, host: Option<&str>, wait: &Wait) -> Result<Answer, AskError> {
-    memory::to_ask(MEMORY)?;
+    memory::check_stack(STACK)?;
+    memory::check_heap(MEMORY)?;
     let connector = StreamConnector { origin: url.origin().clone(), wait: wait.clone() };
     get_through(connector, url, host, wait.deadline())
 }

@@ -12,7 +12,7 @@ use tungstenite::http::{HeaderMap, StatusCode};
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Bytes, Message};
 
-use crate::net::connection::Connection;
+use crate::net::connection::{Connection, STACK};
 use crate::net::error::AskError;
 use crate::net::url::Url;
 use crate::process::deadline::Deadline;
@@ -41,7 +41,8 @@ pub struct WebSocket<S: Read + Write = Connection> {
 impl WebSocket {
     /// Connects to `url` and upgrades the connection, as `host` if one is given.
     pub fn open(url: &Url, host: Option<&str>, wait: &Wait) -> Result<Self, AskError> {
-        memory::to_ask(MEMORY)?;
+        memory::check_stack(STACK)?;
+        memory::check_heap(MEMORY)?;
         let deadline = wait.deadline();
         let upgrade = generate_request(upgrade(url, host)?);
         let (request, key) = upgrade.map_err(|error| classify(error, deadline))?;

@@ -34,7 +34,7 @@ where
 
 /// Where the result will come; `None` if there can be no thread.
 fn on_thread<T: Send + 'static>(work: impl Fn() -> T + Send + 'static) -> Option<Receiver<T>> {
-    if !memory::can_allocate(STACK + THREAD_MEMORY) {
+    if memory::check_heap(STACK + THREAD_MEMORY).is_err() {
         return None;
     }
     let (send, receive) = mpsc::channel();
