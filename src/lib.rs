@@ -24,9 +24,7 @@ mod values;
 mod verdict;
 
 use std::env;
-use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cli::{AgentSend, Command, Options};
@@ -34,14 +32,14 @@ use net::url::Url;
 use process::confinement;
 use process::connection::{self, Event, Input, Line, Peer, RequestLine};
 use process::deadline::Deadline;
+use process::panics::{self, Panic};
+use process::signals;
 use process::wait::Wait;
 use reply::Reply;
 use reply::explain::explain;
 use reply::maintenance::Maintenance;
 use reply::syslog;
 use request::Request;
-use signal_hook::consts::{SIGALRM, SIGPROF, SIGVTALRM};
-use signal_hook::flag;
 use values::{Evidence, Measured, Source, Timed, load};
 use verdict::Outcome;
 
@@ -55,21 +53,20 @@ const LAST_DRAIN: Duration = Duration::from_millis(5);
 /// exit status: 0 for `up`, 1 for any other state, 2 for what could not be understood.
 pub fn run() -> ExitCode {
     let start = Instant::now();
-    // Its message would go to descriptor 2, which may be the connection.
-    panic::set_hook(Box::new(|_| {}));
-    outlive_timers();
+    panics::silence();
+    signals::ignore_timers();
     let input = Input::of_process();
     // Asked now, since a peer that has its answer is soon gone.
     let peer = Peer::of(input);
-    let panicked = |panic| End::from(Outcome::Unmeasured(panic));
-    let (options, end) = match guarded(|| cli::parse(env::args_os().skip(1))) {
+    let panicked = |panic: Panic| End::from(Outcome::Unmeasured(panic.to_string()));
+    let (options, end) = match panics::catch(|| cli::parse(env::args_os().skip(1))) {
         Ok(Command::Help) => return print(cli::HELP),
         Ok(Command::Version) => {
             return print(concat!("haproxy-agent-check ", env!("CARGO_PKG_VERSION"), "\n"));
         }
         Ok(Command::Run(options)) => {
             let deadline = Deadline::new(start, options.timeout);
-            let end = guarded(|| answer(&options, input, &peer, deadline));
+            let end = panics::catch(|| answer(&options, input, &peer, deadline));
             let end = end.map_or_else(panicked, |end| end.unwrap_or_else(|end| end));
             (*options, end)
         }
@@ -77,7 +74,7 @@ pub fn run() -> ExitCode {
     };
     let request = if end.request.is_empty() { &options.words } else { &end.request };
     let leave_at = Deadline::new(start, options.timeout).leave_at();
-    let (reply, line) = guarded(|| {
+    let (reply, line) = panics::catch(|| {
         let reply = Reply::new(&end.outcome, options.style());
         let line = reply.to_string();
         (reply, line)
@@ -87,7 +84,7 @@ pub fn run() -> ExitCode {
     connection::write_reply(&line, leave_at);
     connection::drain(input, leave_at);
     // The line is out: nothing of what follows may fail, and nothing of it has to succeed.
-    let _ = guarded(|| {
+    let _ = panics::catch(|| {
         if options.syslog && !reply.is_up() {
             syslog::write(&end.outcome, &peer, request);
         }
@@ -106,15 +103,6 @@ pub fn run() -> ExitCode {
     ExitCode::from(reply.exit_status())
 }
 
-/// Lets no timer end the run before its line: one that was set before the program was started still runs.
-fn outlive_timers() {
-    for signal in [SIGALRM, SIGVTALRM, SIGPROF] {
-        // Nobody looks at the flag: what was waited for is waited for again. Where the kernel refuses it, the
-        // run is none the worse.
-        let _ = flag::register(signal, Arc::default());
-    }
-}
-
 /// Answers `--help` and `--version`.
 fn print(text: &str) -> ExitCode {
     connection::write_reply(text, Instant::now() + Options::default().timeout);
@@ -124,19 +112,6 @@ fn print(text: &str) -> ExitCode {
 /// Whether the user wants no colours; <https://no-color.org>.
 fn has_no_color() -> bool {
     env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-}
-
-/// What `work` makes. Fails with a sentence if it panics, which is a mistake in this program and no
-/// reason to leave HAProxy without a line.
-fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    // Nothing that a panic may have left half done is looked at again.
-    panic::catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        let message = match panic.downcast_ref::<String>() {
-            Some(message) => message.as_str(),
-            None => panic.downcast_ref::<&str>().copied().unwrap_or("no message"),
-        };
-        format!("internal error, please report it: {message}")
-    })
 }
 
 /// How a run ended, and on which request.
@@ -281,21 +256,4 @@ fn parse(text: &str) -> Result<Option<Request>, End> {
 /// The end of a run whose request, `text`, cannot be understood.
 fn not_understood(why: &str, text: &str) -> End {
     End { outcome: Outcome::NotUnderstood(why.to_owned()), request: text.trim().to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_is_a_sentence() {
-        for (panic, message) in [
-            (guarded(|| panic!("at {}", 7)), "at 7"),
-            (guarded(|| panic!("here")), "here"),
-            (guarded(|| panic::panic_any(7)), "no message"),
-        ] {
-            let sentence = format!("internal error, please report it: {message}");
-            assert_eq!(panic, Err::<(), _>(sentence));
-        }
-    }
 }

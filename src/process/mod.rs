@@ -5,4 +5,6 @@ pub mod confinement;
 pub mod connection;
 pub mod deadline;
 pub mod memory;
+pub mod panics;
+pub mod signals;
 pub mod wait;
