@@ -1,7 +1,7 @@
 /*!
 One run of `haproxy-agent-check`: one connection, one request, one line.
 
-Data flows one way: words and line (`cli`, `connection`) -> request (`request`) -> measurements
+Data flows one way: words and line (`cli`, `request_line`) -> request (`request`) -> measurements
 (`source`, `load`) -> verdict (`verdict`) -> reply (`reply`) -> bytes and exit status. The descriptors,
 the clock and the network are touched at the ends only, and whatever waits waits in `wait`.
 
@@ -30,9 +30,12 @@ use std::time::{Duration, Instant};
 use cli::{AgentSend, Command, Options};
 use net::url::Url;
 use process::confinement;
-use process::connection::{self, Event, Input, Line, Peer, RequestLine};
 use process::deadline::Deadline;
+use process::input::Input;
+use process::output;
 use process::panics::{self, Panic};
+use process::peer::Peer;
+use process::request_line::{Event, Line, RequestLine};
 use process::signals;
 use process::wait::Wait;
 use reply::Reply;
@@ -81,8 +84,8 @@ pub fn run() -> ExitCode {
     })
     .unwrap_or_else(|_| (Reply::internal_error(), "fail\n".to_owned()));
 
-    connection::write_reply(&line, leave_at);
-    connection::drain(input, leave_at);
+    output::write_reply(&line, leave_at);
+    input.drain(leave_at);
     // The line is out: nothing of what follows may fail, and nothing of it has to succeed.
     let _ = panics::catch(|| {
         if options.syslog && !reply.is_up() {
@@ -90,22 +93,22 @@ pub fn run() -> ExitCode {
         }
         if let Outcome::NotUnderstood(error) = &end.outcome {
             let error = format!("haproxy-agent-check: {}\n", reply::printable(error));
-            connection::write_error(&error, leave_at);
+            output::write_error(&error, leave_at);
         }
         if options.explain {
-            let colour = connection::error_is_terminal() && !has_no_color();
+            let colour = output::error_is_terminal() && !has_no_color();
             let table = explain(request, &end.outcome, &reply, start.elapsed(), colour);
-            connection::write_error(&table, leave_at);
+            output::write_error(&table, leave_at);
         }
     });
     // What came meanwhile, also if standard error has taken all the time.
-    connection::drain(input, Instant::now() + LAST_DRAIN);
+    input.drain(Instant::now() + LAST_DRAIN);
     ExitCode::from(reply.exit_status())
 }
 
 /// Answers `--help` and `--version`.
 fn print(text: &str) -> ExitCode {
-    connection::write_reply(text, Instant::now() + Options::default().timeout);
+    output::write_reply(text, Instant::now() + Options::default().timeout);
     ExitCode::SUCCESS
 }
 

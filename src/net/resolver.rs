@@ -255,8 +255,9 @@ mod tests {
 
     use std::thread;
 
-    use crate::process::connection::{Input, RequestLine};
     use crate::process::deadline::Deadline;
+    use crate::process::input::Input;
+    use crate::process::request_line::RequestLine;
 
     #[test]
     fn an_ip_address_is_taken_as_it_is() {

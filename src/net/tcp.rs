@@ -109,8 +109,9 @@ mod tests {
 
     use rustix::net::{bind, listen, socket};
 
-    use crate::process::connection::{Input, RequestLine};
     use crate::process::deadline::Deadline;
+    use crate::process::input::Input;
+    use crate::process::request_line::RequestLine;
 
     fn wait(limit: Duration) -> Wait {
         let no_line = RequestLine::new(Input::Terminal);

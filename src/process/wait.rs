@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use rustix::event::PollFlags;
 
-use crate::process::connection::{Event, Line, RequestLine};
 use crate::process::deadline::Deadline;
+use crate::process::request_line::{Event, Line, RequestLine};
 
 /// Shared by everything in a run that waits; a clone is the same wait.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use std::process;
 use syslog::{Facility, Formatter3164, LogFormat};
 
 use crate::net::url::without_secrets;
-use crate::process::connection::Peer;
+use crate::process::peer::Peer;
 use crate::reply::{Reply, Style, printable};
 use crate::verdict::Outcome;
 
