@@ -21,7 +21,7 @@ use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, Question, RCODE, TYPE};
 
 use crate::net::url::in_brackets;
 use crate::process::background;
-use crate::process::wait::Wait;
+use crate::process::wait::{Wait, is_obsolete};
 
 /// The port of a name server.
 const DNS_PORT: u16 = 53;
@@ -142,7 +142,7 @@ fn ask(
         let share = wait.deadline().remaining() / servers.len() as u32;
         match query(name, record, server, share, wait) {
             Ok(found) => return Ok(found),
-            Err(error) if error.kind() == ErrorKind::Other => return Err(error),
+            Err(error) if is_obsolete(&error) => return Err(error),
             Err(_) => servers.remove(0),
         };
     }
@@ -255,10 +255,6 @@ mod tests {
 
     use std::thread;
 
-    use crate::process::deadline::Deadline;
-    use crate::process::input::Input;
-    use crate::process::request_line::RequestLine;
-
     #[test]
     fn an_ip_address_is_taken_as_it_is() {
         assert_eq!(numeric("10.0.0.5"), Some([10, 0, 0, 5].into()));
@@ -348,11 +344,6 @@ mod tests {
         (address, server)
     }
 
-    fn wait(limit: Duration) -> Wait {
-        let no_line = RequestLine::new(Input::Terminal);
-        Wait::new(Deadline::new(Instant::now(), limit), no_line)
-    }
-
     #[test]
     fn a_dead_name_server_is_passed_over() {
         let dead = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -360,7 +351,7 @@ mod tests {
         let config = Config::parse("search a.lan b.lan").unwrap();
         let servers = vec![dead.local_addr().unwrap(), alive];
         // wcs.a.lan A, wcs.a.lan AAAA, wcs.b.lan A
-        let found = from_dns("wcs", &config, servers, &wait(Duration::from_secs(2)));
+        let found = from_dns("wcs", &config, servers, &Wait::for_test(Duration::from_secs(2)));
         assert_eq!(found.unwrap(), [IpAddr::from([10, 1, 2, 3])]);
         server.join().unwrap();
     }
@@ -369,7 +360,8 @@ mod tests {
     fn a_name_that_no_server_knows_has_no_addresses() {
         let (alive, server) = name_server("wcs.lan", 2);
         let config = Config::parse("").unwrap();
-        let found = from_dns("wcs2.lan", &config, vec![alive], &wait(Duration::from_secs(2)));
+        let found =
+            from_dns("wcs2.lan", &config, vec![alive], &Wait::for_test(Duration::from_secs(2)));
         assert!(found.unwrap().is_empty());
         server.join().unwrap();
     }
@@ -380,7 +372,7 @@ mod tests {
         let config = Config::parse("").unwrap();
         let start = Instant::now();
         let servers = vec![dead.local_addr().unwrap()];
-        let found = from_dns("wcs", &config, servers, &wait(Duration::from_millis(200)));
+        let found = from_dns("wcs", &config, servers, &Wait::for_test(Duration::from_millis(200)));
         assert_eq!(found.unwrap_err().kind(), ErrorKind::TimedOut);
         assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
     }

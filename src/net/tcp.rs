@@ -11,7 +11,7 @@ use rustix::event::PollFlags;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
-use crate::process::wait::Wait;
+use crate::process::wait::{Wait, is_obsolete};
 
 /// A connection that reads and writes like a blocking one, up to the deadline.
 #[derive(Debug)]
@@ -33,8 +33,7 @@ impl Tcp {
             let share = wait.deadline().remaining() / (addresses.len() - tried) as u32;
             match Self::connect_one(address, Instant::now() + share, wait) {
                 Ok(stream) => return Ok(stream),
-                // The wait was overruled: nothing will come of another address.
-                Err(error) if error.kind() == ErrorKind::Other => return Err(error),
+                Err(error) if is_obsolete(&error) => return Err(error),
                 Err(error) => {
                     let is_of_server =
                         matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::TimedOut);
@@ -109,15 +108,6 @@ mod tests {
 
     use rustix::net::{bind, listen, socket};
 
-    use crate::process::deadline::Deadline;
-    use crate::process::input::Input;
-    use crate::process::request_line::RequestLine;
-
-    fn wait(limit: Duration) -> Wait {
-        let no_line = RequestLine::new(Input::Terminal);
-        Wait::new(Deadline::new(Instant::now(), limit), no_line)
-    }
-
     /// An address whose queue of connections is full, so that it answers no more of them, and what
     /// keeps it so.
     fn silent() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
@@ -147,7 +137,7 @@ mod tests {
         let alive = TcpListener::bind("127.0.0.1:0").unwrap();
         let addresses = [silent, silent, alive.local_addr().unwrap()];
         let start = Instant::now();
-        let connected = Tcp::connect(&addresses, &wait(Duration::from_millis(1800)));
+        let connected = Tcp::connect(&addresses, &Wait::for_test(Duration::from_millis(1800)));
         let took = start.elapsed();
         assert!(connected.is_ok(), "{connected:?}");
         assert!(took >= Duration::from_millis(1150), "{took:?}");
@@ -157,7 +147,8 @@ mod tests {
     fn one_address_that_does_not_answer_has_all_the_time() {
         let (silent, _listener, _queue) = silent();
         let start = Instant::now();
-        let error = Tcp::connect(&[silent], &wait(Duration::from_millis(300))).unwrap_err();
+        let error =
+            Tcp::connect(&[silent], &Wait::for_test(Duration::from_millis(300))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());
     }
@@ -165,7 +156,7 @@ mod tests {
     #[test]
     fn the_next_address_is_tried_and_the_error_that_says_most_is_kept() {
         let kind = |addresses: &[SocketAddr]| {
-            let connected = Tcp::connect(addresses, &wait(Duration::from_secs(10)));
+            let connected = Tcp::connect(addresses, &Wait::for_test(Duration::from_secs(10)));
             connected.map(drop).map_err(|error| error.kind())
         };
         let alive = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -186,7 +177,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let reset = || {
             let address = listener.local_addr().unwrap();
-            let tcp = Tcp::connect(&[address], &wait(Duration::from_secs(2))).unwrap();
+            let tcp = Tcp::connect(&[address], &Wait::for_test(Duration::from_secs(2))).unwrap();
             let (accepted, _) = listener.accept().unwrap();
             sockopt::set_socket_linger(&accepted, Some(Duration::ZERO)).unwrap();
             tcp
@@ -201,7 +192,8 @@ mod tests {
     fn an_address_that_does_not_answer_says_more_than_one_without_a_way() {
         let (silent, _listener, _queue) = silent();
         let addresses = [silent, unreachable()];
-        let error = Tcp::connect(&addresses, &wait(Duration::from_millis(200))).unwrap_err();
+        let error =
+            Tcp::connect(&addresses, &Wait::for_test(Duration::from_millis(200))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
 }
