@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
-use crate::net::url::{Origin, Url, UrlError, without_secrets};
+use crate::net::secrets::without_secrets;
+use crate::net::url::{Origin, Protocol, Url, UrlError};
 use crate::reply::Style;
 use crate::text::decimal::decimal;
 use crate::values::load::Period;
@@ -199,7 +200,7 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 }
 
 fn parse_stats_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).and_then(Url::http);
+    let url = Url::of(text, Protocol::Http);
     url.map_err(|error| wrong_url("--stats-url", text, error))
 }
 

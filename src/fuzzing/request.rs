@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::reply::reply_words;
 use crate::cli::{self, Command};
-use crate::net::url::{Origin, Url, without_secrets};
+use crate::net::secrets::without_secrets;
+use crate::net::url::{Origin, Url};
 use crate::reply::Style;
 use crate::request::Request;
 use crate::request::thresholds::Thresholds;

@@ -4,6 +4,7 @@ pub mod connection;
 pub mod error;
 pub mod http;
 pub mod resolver;
+pub mod secrets;
 pub mod tcp;
 pub mod url;
 pub mod websocket;

@@ -5,7 +5,7 @@ The table of a run for people: every value against its limit, and how the reply 
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::net::url::without_secrets;
+use crate::net::secrets::without_secrets;
 use crate::reply::{Reply, number, printable, shown_value};
 use crate::verdict::{Outcome, Reading, Verdict};
 

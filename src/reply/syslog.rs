@@ -8,7 +8,7 @@ use std::process;
 
 use syslog::{Facility, Formatter3164, LogFormat};
 
-use crate::net::url::without_secrets;
+use crate::net::secrets::without_secrets;
 use crate::process::peer::Peer;
 use crate::reply::{Reply, Style, printable};
 use crate::verdict::Outcome;

@@ -7,7 +7,8 @@ pub mod thresholds;
 
 use std::fmt;
 
-use crate::net::url::{Url, without_secrets};
+use crate::net::secrets::without_secrets;
+use crate::net::url::Url;
 use crate::request::debug::Debug;
 use crate::request::thresholds::Thresholds;
 use crate::services::ServiceRequest;

@@ -2,12 +2,12 @@
 
 use super::v2::{ELASTICSEARCH, Fault, NODEOS, PATH, Services};
 use super::{Answer, Api, BLOCKS_AND_HOST, Limit, iso_time_ms, whole_number};
-use crate::net::url::Url;
+use crate::net::url::Protocol;
 use crate::verdict::Verdict;
 
 pub const API: Api = Api {
     name: "hyperion",
-    url: Url::http,
+    protocol: Protocol::Http,
     fields: BLOCKS_AND_HOST,
     ask: |service| judge(&service.get_json(PATH)?, &service.limit()),
 };

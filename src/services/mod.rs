@@ -21,7 +21,7 @@ use time::format_description::well_known::Iso8601;
 
 use crate::net::error::AskError;
 use crate::net::http;
-use crate::net::url::{Url, UrlError};
+use crate::net::url::{Protocol, Url};
 use crate::net::websocket::WebSocket;
 use crate::process::wait::Wait;
 use crate::request::NotUnderstood;
@@ -57,8 +57,8 @@ const BLOCK_MS: u128 = 500;
 #[derive(Debug)]
 pub struct Api {
     name: &'static str,
-    /// Passes on a URL of a scheme that the service is asked by.
-    url: fn(Url) -> Result<Url, UrlError>,
+    /// What the service is asked by.
+    protocol: Protocol,
     /// What may stand behind the URL, in this order.
     fields: &'static [Field],
     /// Asks and judges; fails with the rest of a sentence on the service if there is no verdict.
@@ -172,8 +172,7 @@ impl ServiceRequest {
             let names = APIS.map(|api| api.name).join(", ");
             NotUnderstood::new(name, format!("is none of {names}, debug"))
         })?;
-        let url = Url::parse(url)
-            .and_then(api.url)
+        let url = Url::of(url, api.protocol)
             .map_err(|error| NotUnderstood::new(url, error.to_string()))?;
         if rest.len() > api.fields.len() {
             return Err(NotUnderstood::new(text, format!("has more than {}", api.form())));

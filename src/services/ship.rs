@@ -10,13 +10,13 @@ use tungstenite::{Bytes, Message};
 
 use super::{Api, Field, Limit};
 use crate::net::error::AskError;
-use crate::net::url::Url;
+use crate::net::url::Protocol;
 use crate::net::websocket::WebSocket;
 use crate::verdict::Verdict;
 
 pub const API: Api = Api {
     name: "ship",
-    url: Url::websocket,
+    protocol: Protocol::WebSocket,
     fields: &[Field::Blocks],
     ask: |service| {
         let mut socket = service.open_websocket()?;

@@ -2,13 +2,13 @@
 
 use super::Api;
 use crate::net::error::AskError;
-use crate::net::url::Url;
+use crate::net::url::Protocol;
 use crate::text::json::Json;
 use crate::verdict::Verdict;
 
 pub const API: Api = Api {
     name: "stream",
-    url: Url::http,
+    protocol: Protocol::Http,
     fields: &[],
     ask: |service| {
         let answer = service.get("/stream/")?;

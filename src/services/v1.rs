@@ -1,12 +1,12 @@
 //! nodeos: the head block's time; the chain API plugin's `get_info`.
 
 use super::{Answer, Api, BLOCKS_AND_HOST, Limit, field, iso_time_ms};
-use crate::net::url::Url;
+use crate::net::url::Protocol;
 use crate::verdict::Verdict;
 
 pub const API: Api = Api {
     name: "v1",
-    url: Url::http,
+    protocol: Protocol::Http,
     fields: BLOCKS_AND_HOST,
     ask: |service| judge(&service.get_json("/v1/chain/get_info")?, &service.limit()),
 };

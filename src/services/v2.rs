@@ -3,13 +3,13 @@
 use std::fmt;
 
 use super::{Answer, Api, BLOCKS_AND_HOST, Limit, block_number, field, list};
-use crate::net::url::Url;
+use crate::net::url::Protocol;
 use crate::text::json::Json;
 use crate::verdict::Verdict;
 
 pub const API: Api = Api {
     name: "v2",
-    url: Url::http,
+    protocol: Protocol::Http,
     fields: BLOCKS_AND_HOST,
     ask: |service| judge(&service.get_json(PATH)?, &service.limit()),
 };
