@@ -5,7 +5,8 @@ use simple_dns::Name;
 
 use super::reply::reply_words;
 use crate::cli::Options;
-use crate::net::resolver::{candidates, from_hosts};
+use crate::net::hosts;
+use crate::net::resolver::candidates;
 use crate::reply::maintenance::Maintenance;
 use crate::values::load::{Period, count_listed, parse_load_average};
 use crate::verdict::Outcome;
@@ -14,7 +15,7 @@ use crate::verdict::Outcome;
 /// list of processors, the maintenance file.
 pub fn files(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    for address in from_hosts("wcs.lan", &text) {
+    for address in hosts::find("wcs.lan", &text) {
         let is_line = |line: &str| {
             line.to_ascii_lowercase().contains("wcs.lan")
                 && line.split_ascii_whitespace().next().is_some_and(|word| {

@@ -9,8 +9,8 @@ use tungstenite::Message;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, Transport};
 
 use super::api::check_api;
+use crate::net::dns::read_answer;
 use crate::net::http::{StreamTransport, get_through};
-use crate::net::resolver::read_answer;
 use crate::net::url::Url;
 use crate::net::websocket::WebSocket;
 use crate::process::deadline::Deadline;

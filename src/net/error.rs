@@ -79,7 +79,7 @@ impl From<OutOfMemory> for AskError {
 
 impl AskError {
     /// What it means that a connection could not be made, read or written in a run with this deadline.
-    pub fn of(error: &io::Error, deadline: Deadline) -> Self {
+    pub fn from_io(error: &io::Error, deadline: Deadline) -> Self {
         if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
             return Self::of_tls(error);
         }
@@ -161,10 +161,10 @@ mod tests {
             (ErrorKind::BrokenPipe, "closed the connection within the answer"),
             (ErrorKind::AddrInUse, "could not be asked: address in use"),
         ] {
-            assert_eq!(AskError::of(&kind.into(), deadline).to_string(), sentence);
+            assert_eq!(AskError::from_io(&kind.into(), deadline).to_string(), sentence);
         }
         let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
-        let expired = AskError::of(&io::Error::other(expired), deadline);
+        let expired = AskError::from_io(&io::Error::other(expired), deadline);
         assert_eq!(expired.to_string(), "has no valid certificate: it has expired");
     }
 }

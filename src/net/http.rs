@@ -50,7 +50,7 @@ impl Answer {
         let mut body = Vec::new();
         let one_too_many = BODY_LIMIT as u64 + 1;
         let read = self.body.into_reader().take(one_too_many).read_to_end(&mut body);
-        read.map_err(|error| AskError::of(&error, self.deadline))?;
+        read.map_err(|error| AskError::from_io(&error, self.deadline))?;
         if body.len() > BODY_LIMIT { Err(AskError::TooLarge) } else { Ok(body) }
     }
 
@@ -109,7 +109,7 @@ fn classify(error: ureq::Error, deadline: Deadline) -> AskError {
             Ok(no_answer) => *no_answer,
             Err(error) => AskError::Other(error.to_string()),
         },
-        ureq::Error::Io(error) => AskError::of(&error, deadline),
+        ureq::Error::Io(error) => AskError::from_io(&error, deadline),
         ureq::Error::LargeResponseHeader(..) => AskError::LongHeader,
         ureq::Error::Protocol(_) => AskError::Malformed("HTTP"),
         other => AskError::Other(other.to_string()),

@@ -1,10 +1,13 @@
 //! Everything that goes over the network, under the run's deadline.
 
 pub mod connection;
+pub mod dns;
 pub mod error;
+pub mod hosts;
 pub mod http;
 pub mod resolver;
 pub mod secrets;
 pub mod tcp;
+pub mod tls;
 pub mod url;
 pub mod websocket;

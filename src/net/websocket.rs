@@ -60,7 +60,7 @@ impl<S: Read + Write> WebSocket<S> {
         deadline: Deadline,
     ) -> Result<Self, AskError> {
         let classified = |error| classify(error, deadline);
-        let of_io = |error| AskError::of(&error, deadline);
+        let of_io = |error| AskError::from_io(&error, deadline);
         stream.write_all(request).and_then(|()| stream.flush()).map_err(of_io)?;
 
         // Not by the library's own loop, which takes an answer in many small pieces for an attack.
@@ -178,7 +178,7 @@ fn classify(error: tungstenite::Error, deadline: Deadline) -> AskError {
     use tungstenite::Error;
     use tungstenite::error::{CapacityError, ProtocolError};
     match error {
-        Error::Io(error) => AskError::of(&error, deadline),
+        Error::Io(error) => AskError::from_io(&error, deadline),
         Error::ConnectionClosed
         | Error::AlreadyClosed
         | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => AskError::Cut,
