@@ -1,4 +1,5 @@
-//! Everything that goes over the network, under the run's deadline.
+//! Everything that goes over the network, under the run's deadline: URLs, host names, TCP, TLS, HTTP and
+//! WebSockets.
 
 pub mod connection;
 pub mod dns;
