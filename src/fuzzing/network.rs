@@ -10,7 +10,7 @@ use ureq::unversioned::transport::{ConnectionDetails, Connector, Transport};
 
 use super::api::check_api;
 use crate::net::dns::read_answer;
-use crate::net::http::{StreamTransport, get_through};
+use crate::net::http::{ConnectionTransport, get_through};
 use crate::net::url::Url;
 use crate::net::websocket::WebSocket;
 use crate::process::deadline::Deadline;
@@ -134,14 +134,14 @@ impl Write for Server {
 struct Connected(Server);
 
 impl<In: Transport> Connector<In> for Connected {
-    type Out = StreamTransport<Server>;
+    type Out = ConnectionTransport<Server>;
 
     fn connect(
         &self,
         _: &ConnectionDetails,
         _: Option<In>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
-        Ok(Some(StreamTransport::new(self.0.clone(), false)))
+        Ok(Some(ConnectionTransport::new(self.0.clone(), false)))
     }
 }
 

@@ -101,7 +101,7 @@ struct Service<'a> {
 
 impl Service<'_> {
     /// Asks for a path behind the request's URL.
-    fn get(&self, path: &str) -> Result<http::Answer, String> {
+    fn get(&self, path: &str) -> Result<http::Response, String> {
         let url = self.request.url.join(path);
         let answer = http::get(&url, self.request.host.as_deref(), self.wait);
         answer.map_err(|error| error.to_string())
