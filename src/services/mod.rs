@@ -25,7 +25,7 @@ use crate::net::url::{Protocol, Url};
 use crate::net::websocket::WebSocket;
 use crate::process::wait::Wait;
 use crate::request::NotUnderstood;
-use crate::text::json::{Json, NoList};
+use crate::text::json::{Json, NotAList};
 use crate::values::Timed;
 use crate::verdict::{Bound, Reading, Verdict};
 
@@ -302,7 +302,7 @@ fn field<'a>(json: Json<'a>, names: &[&str]) -> Result<Json<'a>, String> {
 /// The elements of a list. Fails if it is none, or one that is longer than [`LONGEST_LIST`].
 fn list<'a>(json: Json<'a>, what: &str) -> Result<Vec<Json<'a>>, String> {
     let elements = json.elements(LONGEST_LIST);
-    elements.map_err(|NoList| format!("reports no list of up to {LONGEST_LIST} as {what}"))
+    elements.map_err(|NotAList| format!("reports no list of up to {LONGEST_LIST} as {what}"))
 }
 
 /// A block number: a whole number above 0.
