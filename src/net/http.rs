@@ -58,16 +58,11 @@ impl Response {
         if body.len() > BODY_LIMIT { Err(AskError::TooLarge) } else { Ok(body) }
     }
 
-    /// Reads the whole body if the status means success (2xx). Fails like [`Response::read_body`], with
-    /// [`AskError::Status`] for another status, and if there is too little memory to process the body:
-    /// `memory_per_byte` bytes for each of its bytes.
-    pub fn read_success(self, memory_per_byte: usize) -> Result<Vec<u8>, AskError> {
+    /// Reads the whole body if the status means success (2xx). Fails like [`Response::read_body`], and with
+    /// [`AskError::Status`] for another status.
+    pub fn read_success(self) -> Result<Vec<u8>, AskError> {
         match self.status {
-            200..=299 => {
-                let body = self.read_body()?;
-                memory::check_heap(body.len() * memory_per_byte)?;
-                Ok(body)
-            }
+            200..=299 => self.read_body(),
             status => Err(AskError::Status(status)),
         }
     }

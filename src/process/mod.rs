@@ -11,4 +11,5 @@ pub mod peer;
 pub mod poll;
 pub mod request_line;
 pub mod signals;
+pub mod timed;
 pub mod wait;

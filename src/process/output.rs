@@ -2,6 +2,7 @@
 Descriptors 1 and 2: writing the reply, and messages for the operator, without blocking.
 */
 
+use std::env;
 use std::io::{self, IoSlice, IsTerminal};
 use std::os::fd::BorrowedFd;
 use std::thread;
@@ -25,8 +26,13 @@ pub fn write_reply(text: &str, until: Instant) {
     write_all(stdout(), text.as_bytes(), until);
 }
 
-/// Returns whether descriptor 2 is a terminal.
-pub fn error_is_terminal() -> bool {
+/// Returns whether descriptor 2 is a terminal whose user has not switched colours off;
+/// <https://no-color.org>.
+pub fn error_shows_colours() -> bool {
+    error_is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn error_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
