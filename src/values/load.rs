@@ -1,14 +1,29 @@
 /*!
-The machine's load: its load average over its online processors.
+`cpu`: the load average of the machine, divided by its online processors.
 */
 
+use std::error::Error;
+use std::fmt;
 use std::fs;
+use std::io;
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use sysinfo::{CpuRefreshKind, System};
 
-use crate::process::background;
+use crate::process::background::{self, BackgroundError};
 use crate::process::deadline::Deadline;
+use crate::values::value::{Source, ValueKind};
+
+pub const CPU: ValueKind = ValueKind {
+    name: "cpu",
+    unit: "%",
+    default_limit: Some(90.0),
+    is_default: true,
+    source: Source::Machine {
+        title: "load average",
+        read: |settings, deadline| Ok(percent(settings.load, deadline)?),
+    },
+};
 
 /// The load averages; proc_loadavg(5).
 const LOAD_AVERAGE: &str = "/proc/loadavg";
@@ -18,30 +33,53 @@ const ONLINE_PROCESSORS: &str = "/sys/devices/system/cpu/online";
 
 /// Which of the kernel's three load averages is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Period {
+pub enum LoadAverage {
     OneMinute,
     FiveMinutes,
     FifteenMinutes,
 }
 
-/// The load average per online processor, in percent.
-///
-/// Both figures are the machine's, in a container too: the process's affinity and its cgroup's quota
-/// play no part, since the load average knows nothing of them.
-///
-/// Fails with a sentence when `/proc/loadavg` cannot be read or understood, when there is neither `/sys`
-/// nor `/proc/stat`, and at the deadline.
-pub fn percent(period: Period, deadline: Deadline) -> Result<f64, String> {
-    if is_of_kernel(LOAD_AVERAGE, "/proc") && is_of_kernel(ONLINE_PROCESSORS, "/sys") {
-        return measure(period);
-    }
-    background::run(move || measure(period), deadline)
-        .unwrap_or_else(|problem| Err(format!("reading the load average {problem}")))
+/// Why the load is unavailable.
+#[derive(Debug)]
+enum LoadError {
+    Unreadable(io::Error),
+    Malformed,
+    /// There is neither `/sys` nor `/proc/stat`.
+    UnknownProcessors,
+    Background(BackgroundError),
 }
 
-/// Whether `file` is one of the kernel's own below `mount`, and not another process's in its place, as
-/// lxcfs's in a container, which may hang. Asks nobody but the kernel, and costs less than a thread.
-fn is_of_kernel(file: &str, mount: &str) -> bool {
+impl Error for LoadError {}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error) => write!(f, "cannot read /proc/loadavg: {error}"),
+            Self::Malformed => f.write_str("cannot understand /proc/loadavg"),
+            Self::UnknownProcessors => {
+                f.write_str("cannot count the processors in /sys or /proc/stat")
+            }
+            Self::Background(error) => write!(f, "reading the load average {error}"),
+        }
+    }
+}
+
+/// The load average per online processor, in percent.
+///
+/// Both figures are the machine's, in a container too. The process's affinity and its cgroup's quota do
+/// not count, because the load average does not know them.
+fn percent(load: LoadAverage, deadline: Deadline) -> Result<f64, LoadError> {
+    if is_from_kernel(LOAD_AVERAGE, "/proc") && is_from_kernel(ONLINE_PROCESSORS, "/sys") {
+        return measure(load);
+    }
+    background::run(move || measure(load), deadline)
+        .unwrap_or_else(|error| Err(LoadError::Background(error)))
+}
+
+/// Whether the kernel itself provides `file` below `mount`. In a container another process such as lxcfs
+/// may provide it, and may hang. The kernel answers this without asking that process, faster than a
+/// thread is started.
+fn is_from_kernel(file: &str, mount: &str) -> bool {
     let device = |path| {
         let found = statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::empty()).ok()?;
         Some((found.stx_dev_major, found.stx_dev_minor))
@@ -49,35 +87,33 @@ fn is_of_kernel(file: &str, mount: &str) -> bool {
     device(file).is_some_and(|found| device(mount) == Some(found))
 }
 
-fn measure(period: Period) -> Result<f64, String> {
-    let text = fs::read_to_string(LOAD_AVERAGE)
-        .map_err(|error| format!("cannot read /proc/loadavg: {error}"))?;
-    let load = parse_load_average(&text, period).ok_or("cannot understand /proc/loadavg")?;
-    let processors =
-        online_processors().ok_or("cannot count the processors in /sys or /proc/stat")?;
+fn measure(load: LoadAverage) -> Result<f64, LoadError> {
+    let text = fs::read_to_string(LOAD_AVERAGE).map_err(LoadError::Unreadable)?;
+    let load = parse_load_average(&text, load).ok_or(LoadError::Malformed)?;
+    let processors = online_processors().ok_or(LoadError::UnknownProcessors)?;
     Ok(load / processors as f64 * 100.0)
 }
 
-/// Reads one load average from the text of `/proc/loadavg`, as proc_loadavg(5) describes it.
+/// Parses one load average out of the text of `/proc/loadavg`, as proc_loadavg(5) describes it.
 ///
-/// Not left to sysinfo, which takes what it does not understand as a load of 0: as an idle machine.
-pub fn parse_load_average(text: &str, period: Period) -> Option<f64> {
+/// sysinfo could do this too, but it reads a malformed text as a load of 0, which is an idle machine.
+pub fn parse_load_average(text: &str, load: LoadAverage) -> Option<f64> {
     let mut columns = text.split_ascii_whitespace().map(|column| {
         let load: f64 = column.parse().ok()?;
         (load.is_finite() && load >= 0.0).then_some(load)
     });
     let [one, five, fifteen] = [columns.next()??, columns.next()??, columns.next()??];
-    Some(match period {
-        Period::OneMinute => one,
-        Period::FiveMinutes => five,
-        Period::FifteenMinutes => fifteen,
+    Some(match load {
+        LoadAverage::OneMinute => one,
+        LoadAverage::FiveMinutes => five,
+        LoadAverage::FifteenMinutes => fifteen,
     })
 }
 
-/// The machine's online processors: as the kernel lists them, or counted by sysinfo in `/proc/stat`
-/// where there is no `/sys`.
+/// The number of the machine's online processors, from the kernel's list. Without `/sys`, sysinfo counts
+/// them in `/proc/stat`.
 ///
-/// sysinfo reads all of `/proc/cpuinfo` too, which takes as long as the rest of the run.
+/// sysinfo also reads all of `/proc/cpuinfo`. That takes as long as the rest of the run.
 fn online_processors() -> Option<usize> {
     let listed = fs::read_to_string(ONLINE_PROCESSORS);
     if let Some(count) = listed.ok().and_then(|list| count_listed(&list)) {
@@ -88,7 +124,7 @@ fn online_processors() -> Option<usize> {
     Some(system.cpus().len()).filter(|&count| count > 0)
 }
 
-/// Counts the members of a list like `0-3,6`, the form of the kernel's cpulists(7).
+/// Counts the members of a list such as `0-3,6`; the kernel's cpulists(7).
 pub fn count_listed(list: &str) -> Option<usize> {
     let count_range = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
@@ -103,26 +139,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_period_has_its_column() {
+    fn each_load_average_has_its_column() {
         let text = "0.52 1.25 2.00 3/1234 56789\n";
-        for (period, load) in
-            [(Period::OneMinute, 0.52), (Period::FiveMinutes, 1.25), (Period::FifteenMinutes, 2.0)]
-        {
-            assert_eq!(parse_load_average(text, period), Some(load));
+        for (column, load) in [
+            (LoadAverage::OneMinute, 0.52),
+            (LoadAverage::FiveMinutes, 1.25),
+            (LoadAverage::FifteenMinutes, 2.0),
+        ] {
+            assert_eq!(parse_load_average(text, column), Some(load));
         }
     }
 
     #[test]
-    fn what_is_no_load_average_is_no_idle_machine() {
+    fn a_malformed_load_average_is_an_error() {
         for text in
             ["", "0.52 1/2 3", "1/2 3", "0.52 x 2.00", "0.1 nan 0.1", "0.1 -1 0.1", "0.1 inf 0.1"]
         {
-            assert_eq!(parse_load_average(text, Period::FiveMinutes), None, "{text}");
+            assert_eq!(parse_load_average(text, LoadAverage::FiveMinutes), None, "{text}");
         }
     }
 
     #[test]
-    fn a_list_of_processors_is_counted() {
+    fn ranges_of_processors_are_counted() {
         for (list, count) in [("0\n", 1), ("0-3\n", 4), ("0-3,6,8-9\n", 7)] {
             assert_eq!(count_listed(list), Some(count), "{list}");
         }
