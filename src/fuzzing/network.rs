@@ -8,7 +8,7 @@ use simple_dns::TYPE;
 use tungstenite::Message;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, Transport};
 
-use super::api::check_api;
+use crate::fuzzing::services::check_reply;
 use crate::net::dns::read_answer;
 use crate::net::http::{ConnectionTransport, get_through};
 use crate::net::url::Url;
@@ -26,7 +26,7 @@ pub fn websocket(data: &[u8]) {
     let (server, bytes) = Server::of(data);
     let mut socket = match WebSocket::upgrade(server, b"GET / HTTP/1.1\r\n\r\n", KEY, deadline()) {
         Ok(socket) => socket,
-        Err(error) => return check_api(Err(error.to_string())),
+        Err(error) => return check_reply(Err(error)),
     };
     let text = String::from_utf8_lossy(bytes);
     assert!(text.contains("HTTP/1.1 101"), "{text:?}");
@@ -47,7 +47,7 @@ pub fn websocket(data: &[u8]) {
                 assert!(message.len() <= 2 * MIB && message.len() <= bytes.len());
                 let _ = socket.send(vec![0]);
             }
-            Err(error) => return check_api(Err(error.to_string())),
+            Err(error) => return check_reply(Err(error)),
         }
     }
     panic!("more messages than bytes");
@@ -65,7 +65,7 @@ pub fn http(data: &[u8]) {
     });
     let body = match result {
         Ok(body) => body,
-        Err(error) => return check_api(Err(error.to_string())),
+        Err(error) => return check_reply(Err(error)),
     };
     assert!(body.len() <= MIB && body.len() <= bytes.len());
     assert!(bytes.windows(7).any(|bytes| bytes == b"HTTP/1."));

@@ -5,14 +5,14 @@ use std::net::Ipv6Addr;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-use super::reply::reply_words;
 use crate::cli::{self, Command};
+use crate::fuzzing::reply::reply_words;
 use crate::net::secrets::without_secrets;
 use crate::net::url::{Origin, Url};
-use crate::reply::Style;
-use crate::request::Request;
+use crate::reply::line::Style;
+use crate::reply::outcome::Outcome;
+use crate::request::parsed::Request;
 use crate::request::thresholds::Thresholds;
-use crate::verdict::Outcome;
 
 /// A line as the words of a command line, and one as HAProxy's: what is understood is the same when
 /// what is shown of it is parsed again, names only URLs that may be opened, and shows no secret.
@@ -20,16 +20,15 @@ pub fn request(data: &[u8]) {
     let mut lines = data.splitn(2, |byte| *byte == b'\n');
     let [first, second] = [lines.next(), lines.next()]
         .map(|line| line.and_then(|line| parse(&String::from_utf8_lossy(line))));
-    is_same_again(&Request::of(first, second));
+    is_same_again(&Request::combine(first, second));
 }
 
 fn parse(text: &str) -> Option<Request> {
     let is_empty = text.split_ascii_whitespace().next().is_none();
     match Request::parse(text) {
         Err(error) => {
-            let error = error.to_string();
-            shows_no_password(text, &error);
-            let words = reply_words(&Outcome::NotUnderstood(error), Style::default());
+            shows_no_password(text, &error.to_string());
+            let words = reply_words(&Outcome::NotUnderstood(error.into()), Style::default());
             assert_eq!((words.state.as_str(), words.exit_status), ("fail", 2));
             None
         }
@@ -40,7 +39,7 @@ fn parse(text: &str) -> Option<Request> {
         Ok(Some(request)) => {
             assert!(!is_empty);
             is_same_again(&request);
-            for url in request.urls() {
+            if let Some(url) = request.url() {
                 may_be_opened(url);
             }
             Some(request)
@@ -110,12 +109,23 @@ pub fn command_line(data: &[u8]) {
     };
     let (shortest, longest) = (Duration::from_millis(1), Duration::from_secs(3600));
     assert!((shortest..=longest).contains(&options.timeout));
-    assert!(options.weight_from.is_none_or(|percent| (0.0..=99.0).contains(&percent)));
-    assert!(options.stats_url.uri().scheme_str().unwrap().to_ascii_lowercase().starts_with("http"));
-    may_be_opened(&options.stats_url);
+    assert!(
+        options.style.weight_from_percent.is_none_or(|percent| (0.0..=99.0).contains(&percent))
+    );
+    assert!(
+        options
+            .settings
+            .stats_url
+            .uri()
+            .scheme_str()
+            .unwrap()
+            .to_ascii_lowercase()
+            .starts_with("http")
+    );
+    may_be_opened(&options.settings.stats_url);
     assert!(options.maint_file.as_ref().is_none_or(|path| !path.as_os_str().is_empty()));
     if let Some(misuse) = &options.misuse {
-        reply_words(&Outcome::NotUnderstood(misuse.clone()), options.style());
+        reply_words(&Outcome::NotUnderstood(misuse.clone().into()), options.style);
     }
     parse(&options.words);
 }

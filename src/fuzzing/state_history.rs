@@ -4,9 +4,10 @@ use std::cell::Cell;
 
 use tungstenite::Bytes;
 
-use super::api::{HEAD_MS, check_api, is_up};
-use super::choices::Choices;
-use crate::services::{Limit, ship};
+use crate::fuzzing::choices::Choices;
+use crate::fuzzing::services::{HEAD_MS, check_reply, is_up};
+use crate::services::blocks::Tolerance;
+use crate::services::ship;
 
 /// A lag, BLOCKS, the length of a status message, the message, and behind it a block message: a state
 /// history is `up` exactly if the fields at their offsets say so.
@@ -26,11 +27,11 @@ pub fn state_history(data: &[u8]) {
         asked.set(asked.get() + 1);
         Ok(Bytes::copy_from_slice(answer))
     };
-    let verdict = ship::judge(answer, || Limit { blocks, now_ms });
+    let verdict = ship::judge(answer, || Tolerance { blocks, now_ms });
     let is_near = lag_ms.abs() <= i128::from(blocks) * 500;
     assert_eq!(is_up(&verdict), head_ms.is_some() && is_near, "{verdict:?}");
     assert!(asked.get() <= 2);
-    check_api(verdict);
+    check_reply(verdict);
 }
 
 /// The head block's time if the logs of a `get_status_result_v0` end at it, and a

@@ -1,16 +1,18 @@
 //! Thresholds against statistics pages.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::choices::{Choices, split_line};
-use super::reply::{DESCRIBED, reply_words};
-use crate::request::Request;
+use crate::fuzzing::choices::{Choices, split_line};
+use crate::fuzzing::reply::{DESCRIBED, reply_words};
+use crate::process::timed::Timed;
+use crate::reply::outcome::Outcome;
+use crate::request::parsed::Request;
+use crate::request::thresholds::Thresholds;
+use crate::values::sources::find;
 use crate::values::statistics_page::Page;
-use crate::values::{Evidence, Measured, Timed};
-use crate::verdict::Outcome;
+use crate::values::value::Value;
 
 /// The names of thresholds with their keys on the statistics page and their default limits: the
 /// contract's table.
@@ -28,8 +30,8 @@ const NAMES: [(&str, &[&str], f64); 6] = [
 pub fn statistics(data: &[u8]) {
     let (words, page) = split_line(data);
     let request = match Request::parse(&String::from_utf8_lossy(words)) {
-        Ok(Some(Request::Thresholds(thresholds))) => Request::Thresholds(thresholds),
-        Ok(None) => Request::of(None, None),
+        Ok(Some(Request::Thresholds(thresholds))) => thresholds,
+        Ok(None) => Thresholds::default(),
         _ => return,
     };
     let outcome = judge_page(&request, page.to_vec(), 50.0);
@@ -95,26 +97,30 @@ fn reported(page: &[u8]) -> Option<Vec<(String, String)>> {
     Some(found)
 }
 
-fn collect(group: &Value, found: &mut Vec<(String, String)>) {
+fn collect(group: &serde_json::Value, found: &mut Vec<(String, String)>) {
     for (key, value) in group.as_object().into_iter().flatten() {
         match value {
-            Value::Object(_) => collect(value, found),
-            Value::String(text) => found.push((key.clone(), text.clone())),
+            serde_json::Value::Object(_) => collect(value, found),
+            serde_json::Value::String(text) => found.push((key.clone(), text.clone())),
             other => found.push((key.clone(), other.to_string())),
         }
     }
 }
 
-fn judge_page(request: &Request, page: Vec<u8>, load: f64) -> Outcome {
-    let page = Page::new("statistics page".to_owned(), page);
-    request.judge(&Measured {
-        load: Some(timed(Ok(load))),
-        evidence: Some(timed(Evidence::Statistics(Ok(page)))),
-    })
-}
-
-fn timed<T>(result: T) -> Timed<T> {
-    Timed { result, took: Duration::ZERO }
+/// Judges thresholds by a page, on a machine with this load.
+fn judge_page(thresholds: &Thresholds, page: Vec<u8>, load: f64) -> Outcome {
+    let page = Page::new("http://127.0.0.1/".to_owned(), page);
+    let values = thresholds.values();
+    let keys = values.iter().flat_map(|value| value.page_keys());
+    let statistics = page.read(keys).map_err(Arc::new);
+    let read = |value: &&Value| Timed {
+        result: match value.is_on_statistics_page() {
+            true => find(value, None, &statistics),
+            false => Ok(load),
+        },
+        took: Duration::ZERO,
+    };
+    Outcome::Measured(thresholds.judge(values.iter().map(read).collect()))
 }
 
 /// Thresholds and a page made of chosen numbers, some of which are none: it is `up` exactly if plain
@@ -173,7 +179,9 @@ pub fn thresholds(data: &[u8]) {
         false => format!("other=0\n{}\n", page.join("\n")),
     };
 
-    let request = Request::parse(&words).unwrap().unwrap();
+    let Ok(Some(Request::Thresholds(request))) = Request::parse(&words) else {
+        panic!("{words:?} is not understood");
+    };
     let outcome = judge_page(&request, page.clone().into_bytes(), load);
     let reply = reply_words(&outcome, style);
     assert_eq!(reply.state == "up", has_all, "{words:?} {load} {page}");

@@ -1,11 +1,15 @@
-//! Answers of APIs over HTTP.
+//! Answers of services over HTTP.
 
 use serde_json::{Deserializer, Value};
 
-use super::choices::split_line;
-use super::reply::{DESCRIBED, is_digits, reply_words};
-use crate::services::{Answer, Limit, atomic, hyperion, stream, v1, v2};
-use crate::verdict::{Outcome, Verdict};
+use crate::fuzzing::choices::split_line;
+use crate::fuzzing::reply::{DESCRIBED, is_digits, reply_words};
+use crate::reply::outcome::Outcome;
+use crate::services::blocks::Tolerance;
+use crate::services::json_answer::{AnswerError, JsonAnswer};
+use crate::services::{atomic, hyperion, stream, v1, v2};
+use crate::verdict::Verdict;
+use crate::verdict::fault::Fault;
 
 /// Whole numbers of an `f64` are exact below this.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -16,7 +20,7 @@ pub const HEAD_MS: i128 = 1_660_745_796_000;
 /// `STATUS BLOCKS LAG` on a line, and any body behind it: each API that is judged by JSON is `up`
 /// exactly if its fields, looked at one by one, say so. LAG is how far now is from the head block's
 /// time, in milliseconds.
-pub fn api(data: &[u8]) {
+pub fn services(data: &[u8]) {
     let (line, body) = split_line(data);
     let line = String::from_utf8_lossy(line);
     let mut words = line.split_ascii_whitespace();
@@ -30,17 +34,17 @@ pub fn api(data: &[u8]) {
         if is_up(&verdict) {
             assert!(is_engine(status, body), "{body:?}");
         }
-        check_api(verdict);
+        check_reply(verdict);
     }
 
     let is_success = matches!(status, 200..=299);
-    let answer = Answer { status, body: Ok(body.to_vec()) };
+    let answer = JsonAnswer { status, body: Ok(body.to_vec()) };
     // What is nested deeper, and numbers beyond all range, this parser does not take.
     let json: Option<Value> = serde_json::from_slice(body).ok();
     let is_json = json.is_some();
     let json = json.unwrap_or_default();
     let fields = Fields { json: &json, blocks };
-    type Judge = fn(&Answer, &Limit) -> Result<Verdict, String>;
+    type Judge = fn(&JsonAnswer, &Tolerance) -> Result<Verdict, AnswerError>;
     type Judged<'a> = (Judge, Result<Option<i128>, Exotic>, &'a dyn Fn(i128) -> Known);
     let judges: [Judged; 4] = [
         (v1::judge, fields.nodeos_time(), &|now_ms| fields.nodeos_is_good(now_ms)),
@@ -50,7 +54,7 @@ pub fn api(data: &[u8]) {
     ];
     for (place, (judge, head_ms, is_good)) in judges.into_iter().enumerate() {
         let now_ms = head_ms.unwrap_or_default().unwrap_or(HEAD_MS) + i128::from(lag_ms);
-        let verdict = judge(&answer, &Limit { blocks, now_ms });
+        let verdict = judge(&answer, &Tolerance { blocks, now_ms });
         match is_good(now_ms) {
             Ok(is_good) if is_json => {
                 let expected = is_success && is_good;
@@ -58,17 +62,19 @@ pub fn api(data: &[u8]) {
             }
             _ => assert!(is_success || !is_up(&verdict)),
         }
-        check_api(verdict);
+        check_reply(verdict);
     }
 }
 
-pub fn is_up(verdict: &Result<Verdict, String>) -> bool {
+pub fn is_up<E>(verdict: &Result<Verdict, E>) -> bool {
     verdict.as_ref().is_ok_and(Verdict::is_up)
 }
 
-pub fn check_api(verdict: Result<Verdict, String>) {
+/// Checks the reply that expresses a verdict on a service, or why there is none.
+pub fn check_reply(verdict: Result<Verdict, impl Into<Fault>>) {
     let is_up = is_up(&verdict);
-    let outcome = verdict.map_or_else(Outcome::Unmeasured, Outcome::Api);
+    let outcome =
+        verdict.map_or_else(|error| Outcome::NotMeasured(error.into()), Outcome::Measured);
     let words = reply_words(&outcome, DESCRIBED);
     assert_eq!(words.state == "up", is_up);
     assert_eq!(words.weight, None);
