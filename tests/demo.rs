@@ -35,7 +35,7 @@ impl Demo {
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/demo/run"));
-        without_cargos_variables(&mut command);
+        remove_cargo_variables(&mut command);
         let process = command
             .env("CARGO_TARGET_DIR", target)
             .env("TMPDIR", folder.path())

@@ -175,7 +175,7 @@ fn a_file_that_hangs_is_not_waited_for() {
         command.args(["--map-root-user", "--mount", "sh", "-c", &mount]).arg(&fifo);
         let outcome = finish(command.args([AGENT, "-d", "-t", "400", request]));
         outcome.expect(line, 1);
-        assert!(outcome.took < TIMEOUT + LATEST, "{file}: {outcome:?}");
+        assert!(outcome.took < TIMEOUT + TOLERANCE, "{file}: {outcome:?}");
     }
 }
 
@@ -260,7 +260,7 @@ fn few_descriptors_leave_a_reply_that_is_right_or_cautious() {
             let start = Instant::now();
             let (reply, _) = outputs(&mut under(&limited, args));
             check_cautious(&reply, truth, &what);
-            assert!(start.elapsed() < TIMEOUT + LATEST, "{what:?}: {:?}", start.elapsed());
+            assert!(start.elapsed() < TIMEOUT + TOLERANCE, "{what:?}: {:?}", start.elapsed());
             // The three that are open, and one.
             if limit >= 4 || args == ["debug|up"] {
                 assert_eq!(reply.split(" # ").next().unwrap().trim_end(), truth, "{what:?}");
@@ -269,7 +269,7 @@ fn few_descriptors_leave_a_reply_that_is_right_or_cautious() {
             let outcome = Connection::open_to(&mut under(&limited, args), line).finish();
             assert!(Reply::parse(&outcome.stdout).is_ok(), "{what:?}: {outcome:?}");
             assert!(!outcome.stdout.contains("up"), "{what:?}: {outcome:?}");
-            assert!(outcome.took < TIMEOUT + LATEST, "{what:?}: {outcome:?}");
+            assert!(outcome.took < TIMEOUT + TOLERANCE, "{what:?}: {outcome:?}");
         }
     }
 }
@@ -293,7 +293,7 @@ fn a_socket_that_takes_no_more_does_not_hold_the_run() {
             let mut agent = under(&["env"], &args);
             agent.stdin(socket.try_clone().unwrap()).stdout(socket.try_clone().unwrap());
             assert_eq!(agent.status().unwrap().code(), Some(status));
-            assert!(start.elapsed() < TIMEOUT + LATEST, "{:?}", start.elapsed());
+            assert!(start.elapsed() < TIMEOUT + TOLERANCE, "{:?}", start.elapsed());
         }
     }
 }
@@ -493,7 +493,11 @@ fn limits_on_files_and_processor_time_change_nothing() {
             let start = Instant::now();
             let (reply, _) = outputs(&mut under(&["prlimit", limit], args));
             assert_eq!(reply, line, "{limit} {args:?}");
-            assert!(start.elapsed() < TIMEOUT + LATEST, "{limit} {args:?}: {:?}", start.elapsed());
+            assert!(
+                start.elapsed() < TIMEOUT + TOLERANCE,
+                "{limit} {args:?}: {:?}",
+                start.elapsed()
+            );
         }
     }
     // Where standard output is a file that may not grow there is nowhere to write to.
@@ -519,7 +523,7 @@ fn signals_that_are_blocked_or_ignored_at_the_start_change_nothing() {
         ] {
             let outcome = finish(&mut under(&["env", signals], args));
             outcome.expect(line, status);
-            assert!(outcome.took < TIMEOUT + LATEST, "{signals} {args:?}: {outcome:?}");
+            assert!(outcome.took < TIMEOUT + TOLERANCE, "{signals} {args:?}: {outcome:?}");
         }
     }
 }
@@ -534,7 +538,7 @@ fn waiting_run(program: &[&str]) -> (Connection, Server) {
     });
     let args = ["-u", &server.url(), "hls", "6"];
     let connection = Connection::open_to(&mut under(program, &args), b"");
-    receive.recv_timeout(PATIENCE).expect("the page is asked");
+    receive.recv_timeout(WAIT_LIMIT).expect("the page is asked");
     wait_until_it_waits(connection.agent.0.id());
     (connection, server)
 }
@@ -589,7 +593,7 @@ fn expect_unmoved(disposition: &str, signal: Signal) {
     }
     let outcome = connection.finish();
     outcome.expect("down\n", 1);
-    assert!(outcome.took < TIMEOUT + LATEST, "{signal:?} {disposition}: {outcome:?}");
+    assert!(outcome.took < TIMEOUT + TOLERANCE, "{signal:?} {disposition}: {outcome:?}");
 }
 
 #[test]
@@ -597,12 +601,12 @@ fn a_run_that_was_stopped_past_its_deadline_still_answers() {
     let (connection, _server) = waiting_run(&["env"]);
     let (pid, start) = (pid(&connection), connection.start);
     kill_process(pid, Signal::STOP).unwrap();
-    wait_until("the deadline is past", || (start.elapsed() > TIMEOUT + LATEST).then_some(()));
+    wait_until("the deadline is past", || (start.elapsed() > TIMEOUT + TOLERANCE).then_some(()));
     let again = Instant::now();
     kill_process(pid, Signal::CONT).unwrap();
     connection.finish().expect("down\n", 1);
     // The kernel goes on with what was left of the wait.
-    assert!(again.elapsed() < TIMEOUT + LATEST, "{:?}", again.elapsed());
+    assert!(again.elapsed() < TIMEOUT + TOLERANCE, "{:?}", again.elapsed());
 }
 
 // Errors of system calls
@@ -639,7 +643,7 @@ impl Traced {
         for _ in 0..3 {
             let (came, log);
             (came, took, log) = self.run_once(options, folder);
-            if took < TIMEOUT + LATEST {
+            if took < TIMEOUT + TOLERANCE {
                 return (came, log);
             }
         }
@@ -765,7 +769,7 @@ impl TracedRequests {
             Traced::new(&["-u", &page.url(), "hls", "6"], "up 100%"),
             Traced::new(&["-u", &page.url(), "hls", "5"], "down"),
             Traced {
-                start: name_server.entrance(),
+                start: name_server.command_prefix(),
                 ..Traced::new(&["-u", &named_url, "hls", "6"], "up 100%")
             },
             Traced {
@@ -909,7 +913,7 @@ fn a_wall_clock_that_is_set_during_the_run_moves_no_wait_and_only_ages() {
                 Reply::parse(&reply).is_ok() && reply.starts_with(line),
                 "{step} {args:?}: {reply:?}"
             );
-            assert!(took < TIMEOUT + LATEST, "{step} {args:?}: {took:?}");
+            assert!(took < TIMEOUT + TOLERANCE, "{step} {args:?}: {took:?}");
             // Only that of the age of a block; and a clock that nobody asked was not set.
             let (wall, monotonic) = readings.split_once(" monotonic ").unwrap();
             let wall_expected = format!("wall clock {reads_of_wall_clock}");
@@ -936,7 +940,7 @@ fn a_monotonic_clock_of_any_age_changes_nothing() {
             let unshare = ["unshare", "--map-root-user", "--time", "--fork"];
             let outcome = finish(&mut under(&[&unshare[..], &offsets].concat(), args));
             outcome.expect(line, status);
-            assert!(outcome.took < TIMEOUT + LATEST, "{offset} {args:?}: {outcome:?}");
+            assert!(outcome.took < TIMEOUT + TOLERANCE, "{offset} {args:?}: {outcome:?}");
         }
     }
 }

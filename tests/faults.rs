@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 
 use common::antelope::{HEAD, atomic_health, get_info, v2_health};
 use common::faults::{
-    BAD_CHUNK, CUT, Deaf, Ending, INSTEAD, NO_ANSWER, SSH, TLS_ALERT, nested_maps, send,
-    send_for_ever,
+    BAD_CHUNK, CLOSED_EARLY, Ending, FullListener, NO_ANSWER, SSH, TLS_ALERT, WRONG_ANSWERS,
+    nested_maps, send, send_for_ever,
 };
-use common::namespace::Namespace;
+use common::namespace::IsolatedNetwork;
 use common::reply::Reply;
 use common::state_history::Node;
 use common::tls::Authority;
-use common::websocket::{acceptance, play, play_until, session};
+use common::websocket::{acceptance, send_parts, send_parts_before, session};
 use common::websocket_faults::*;
 use common::*;
 
@@ -145,8 +145,8 @@ impl Kind {
     }
 
     /// What is said of an answer of which whoever asks over HTTP says this.
-    fn over_http(&self, why: &'static str) -> Vec<&'static str> {
-        if self.is_websocket() { vec![NO_UPGRADE] } else { vec![why] }
+    fn over_http(&self, reason: &'static str) -> Vec<&'static str> {
+        if self.is_websocket() { vec![NO_UPGRADE] } else { vec![reason] }
     }
 
     fn state(&self, finding: Finding) -> &'static str {
@@ -222,8 +222,8 @@ enum Act {
     Asked(Talk),
 }
 
-fn fault(name: impl Into<String>, finding: Finding, why: &'static str, act: Act) -> Fault {
-    Fault { name: name.into(), finding, whys: vec![why], act }
+fn fault(name: impl Into<String>, finding: Finding, reason: &'static str, act: Act) -> Fault {
+    Fault { name: name.into(), finding, whys: vec![reason], act }
 }
 
 /// The fault of a service that goes wrong when it has read the request, with one of these descriptions.
@@ -319,7 +319,7 @@ fn faults(kind: &Kind) -> Vec<Fault> {
     let mut faults = vec![
         asked("none", Nothing, vec![], |exchange, kind| {
             let parts = kind.parts(&exchange.head);
-            play_until(exchange.stream, &parts, parts.len());
+            send_parts_before(exchange.stream, &parts, parts.len());
         }),
         fault("refuses", Unmeasured, "refused the connection", Act::Refuses),
         fault("never accepts", Unmeasured, NO_ANSWER, Act::Deaf),
@@ -351,10 +351,10 @@ fn faults(kind: &Kind) -> Vec<Fault> {
         ),
     ];
 
-    for (name, instead, why) in INSTEAD {
-        let finding = if why.starts_with("answered HTTP") { Status } else { Unmeasured };
+    for (name, instead, reason) in WRONG_ANSWERS {
+        let finding = if reason.starts_with("answered HTTP") { Status } else { Unmeasured };
         // A WebSocket's answer may have no body, and is read otherwise.
-        let mut whys = vec![why];
+        let mut whys = vec![reason];
         if kind.is_websocket() {
             whys.extend([", no WebSocket upgrade", "sent too long a header"]);
         }
@@ -366,10 +366,10 @@ fn faults(kind: &Kind) -> Vec<Fault> {
             for ending in Ending::ALL {
                 let place = if is_within { "within" } else { "before" };
                 let name = format!("{ending:?} {place} part {part}");
-                let whys = vec![ending.why()];
+                let whys = vec![ending.reason()];
                 faults.push(asked(name, Unmeasured, whys, move |exchange, kind| {
                     let parts = kind.parts(&exchange.head);
-                    play_until(exchange.stream, &parts, part);
+                    send_parts_before(exchange.stream, &parts, part);
                     let half = parts[part].len() / 2;
                     let (begun, rest) = parts[part].split_at(if is_within { half } else { 0 });
                     send(exchange.stream, begun);
@@ -385,8 +385,8 @@ fn faults(kind: &Kind) -> Vec<Fault> {
     }
 
     let too_large = kind.over_http("sent more than 1 MiB");
-    let chunked = |name: &str, why, encode: fn(&[u8]) -> Vec<u8>| {
-        encoded(name, Unmeasured, kind.over_http(why), CHUNKED, encode)
+    let chunked = |name: &str, reason, encode: fn(&[u8]) -> Vec<u8>| {
+        encoded(name, Unmeasured, kind.over_http(reason), CHUNKED, encode)
     };
     let deep = |open: &str, close: &str| open.repeat(100_000) + &close.repeat(100_000);
     faults.extend([
@@ -446,13 +446,13 @@ fn faults(kind: &Kind) -> Vec<Fault> {
         encoded("chunked", WellFormed, kind.complaints(), CHUNKED, |body| {
             [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
         }),
-        chunked("chunked without a last chunk", CUT, |body| {
+        chunked("chunked without a last chunk", CLOSED_EARLY, |body| {
             [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat()
         }),
         chunked("a chunk without its end", BAD_CHUNK, |body| {
             [format!("{:x}\r\n", body.len()).as_bytes(), body, b"0\r\n\r\n"].concat()
         }),
-        chunked("a chunk that is too short", CUT, |body| {
+        chunked("a chunk that is too short", CLOSED_EARLY, |body| {
             [format!("{:x}\r\n", body.len() + 99).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
         }),
         chunked("a chunk that is too long", BAD_CHUNK, |body| {
@@ -487,12 +487,12 @@ fn faults(kind: &Kind) -> Vec<Fault> {
                 };
                 let place = if is_within { "within" } else { "before" };
                 let name = format!("{ending:?} {place} the server's hello");
-                faults.push(fault(name, Unmeasured, ending.why(), Act::Greeted(Arc::new(talk))));
+                faults.push(fault(name, Unmeasured, ending.reason(), Act::Greeted(Arc::new(talk))));
             }
         }
-        let greeted = |name: &str, why, answer: &'static [u8]| {
+        let greeted = |name: &str, reason, answer: &'static [u8]| {
             let talk = move |tcp: &mut TcpStream, _: &[u8]| send(tcp, answer);
-            fault(name, Unmeasured, why, Act::Greeted(Arc::new(talk)))
+            fault(name, Unmeasured, reason, Act::Greeted(Arc::new(talk)))
         };
         faults.extend([
             greeted("answers TLS over HTTP", "speaks no TLS", b"HTTP/1.1 400 Bad Request\r\n\r\n"),
@@ -508,9 +508,9 @@ fn faults(kind: &Kind) -> Vec<Fault> {
 
 /// What can be wrong with the answer to an upgrade.
 fn upgrade_faults() -> Vec<Fault> {
-    let changed = CHANGED_ACCEPTANCES.map(|(from, to, why)| {
+    let changed = CHANGED_ACCEPTANCES.map(|(from, to, reason)| {
         let name = format!("accepts with {to:?} for {from:?}");
-        asked(name, Finding::Unmeasured, vec![why], move |exchange, _| {
+        asked(name, Finding::Unmeasured, vec![reason], move |exchange, _| {
             let answer = acceptance(&exchange.head);
             let changed = answer.replace(from, to);
             assert_ne!(answer, changed);
@@ -518,8 +518,8 @@ fn upgrade_faults() -> Vec<Fault> {
             hold(exchange.stream);
         })
     });
-    let instead = INSTEAD_OF_ACCEPTANCE.map(|(name, instead, why)| {
-        asked(name, Finding::Unmeasured, vec![why], move |exchange, _| {
+    let instead = WRONG_ACCEPTANCES.map(|(name, instead, reason)| {
+        asked(name, Finding::Unmeasured, vec![reason], move |exchange, _| {
             instead(exchange.stream);
             hold(exchange.stream);
         })
@@ -531,23 +531,23 @@ fn upgrade_faults() -> Vec<Fault> {
 fn session_faults() -> Vec<Fault> {
     let mut faults = Vec::new();
     for part in 1..=BLOCK {
-        for (name, instead, why) in INSTEAD_OF_MESSAGE {
+        for (name, instead, reason) in INVALID_MESSAGES {
             let name = format!("{name} for part {part}");
-            faults.push(asked(name, Finding::Unmeasured, vec![why], move |exchange, kind| {
-                play_until(exchange.stream, &kind.parts(&exchange.head), part);
+            faults.push(asked(name, Finding::Unmeasured, vec![reason], move |exchange, kind| {
+                send_parts_before(exchange.stream, &kind.parts(&exchange.head), part);
                 instead(exchange.stream);
                 hold(exchange.stream);
             }));
         }
     }
-    let unmeasurable = unmeasurable().into_iter().map(|what| (what, Finding::Unmeasured));
-    let out_of_range = out_of_range().into_iter().map(|what| (what, Finding::Bad));
-    for (Misstatement { name, part, frame, why }, finding) in unmeasurable.chain(out_of_range) {
+    let unreadable = unreadable_messages().into_iter().map(|what| (what, Finding::Unmeasured));
+    let out_of_range = out_of_range_messages().into_iter().map(|what| (what, Finding::Bad));
+    for (WrongMessage { name, part, frame, reason }, finding) in unreadable.chain(out_of_range) {
         let name = format!("{name} for part {part}");
-        faults.push(asked(name, finding, vec![why], move |exchange, kind| {
+        faults.push(asked(name, finding, vec![reason], move |exchange, kind| {
             let mut session = kind.parts(&exchange.head);
             session[part] = frame.clone();
-            play(exchange.stream, &session);
+            send_parts(exchange.stream, &session);
             hold(exchange.stream);
         }));
     }
@@ -560,7 +560,7 @@ fn session_faults() -> Vec<Fault> {
             let session = session(&exchange.head, &broken);
             // A reset takes back what has not been sent.
             exchange.tcp.set_nodelay(true).unwrap();
-            play(exchange.stream, &session[..BLOCK]);
+            send_parts(exchange.stream, &session[..BLOCK]);
             ending.carry_out(exchange.stream, &exchange.tcp, &session[BLOCK]);
         })
     }));
@@ -571,8 +571,8 @@ fn session_faults() -> Vec<Fault> {
 struct World {
     authority: Authority,
     stranger: Authority,
-    isolated: Namespace,
-    deaf: Deaf,
+    isolated: IsolatedNetwork,
+    deaf: FullListener,
     /// Instances of xinetd that start an agent without a statistics page, with this timeout.
     idle: Mutex<Vec<(Duration, Xinetd)>>,
 }
@@ -582,8 +582,8 @@ impl World {
         Self {
             authority: Authority::new(),
             stranger: Authority::new(),
-            isolated: Namespace::new(),
-            deaf: Deaf::new(),
+            isolated: IsolatedNetwork::new(),
+            deaf: FullListener::new(),
             idle: Mutex::default(),
         }
     }
@@ -610,7 +610,7 @@ impl World {
             Act::Host(host) | Act::Isolated(host) => (None, format!("{host}:8080")),
             Act::Connected(talk) => place(own_host, Server::accepting(talk)),
             Act::Greeted(talk) => {
-                let server = self.authority.greeted_server(move |tcp, hello| talk(tcp, hello));
+                let server = self.authority.server_after_hello(move |tcp, hello| talk(tcp, hello));
                 place(own_host, server)
             }
             Act::OtherHost => place("127.0.0.1", over_tls(&self.authority, nothing)),
@@ -727,7 +727,9 @@ impl Fault {
     fn is_plain(&self) -> bool {
         match self.finding {
             Finding::Nothing | Finding::WellFormed | Finding::Status | Finding::Bad => true,
-            Finding::Unmeasured => !self.whys.iter().any(|why| [NO_ANSWER, NO_NAME].contains(why)),
+            Finding::Unmeasured => {
+                !self.whys.iter().any(|reason| [NO_ANSWER, NO_NAME].contains(reason))
+            }
         }
     }
 
@@ -737,7 +739,7 @@ impl Fault {
 
     /// The longest that a run may take.
     fn latest(&self) -> Duration {
-        if self.is_plain() { PROMPTLY } else { TIMEOUT + LATEST }
+        if self.is_plain() { PROMPTLY } else { TIMEOUT + TOLERANCE }
     }
 }
 
@@ -763,7 +765,7 @@ fn carry_out(world: &World, (kind, fault, way): &Combination) -> (Duration, Resu
         return (Duration::MAX, Err(Wrong::Otherwise(format!("{case}: the run has no end"))));
     };
     let verdict = match judge(kind, fault, *way, &outcome) {
-        Err(why) => Err(Wrong::Otherwise(format!("{case}: {why}: {outcome:?}"))),
+        Err(reason) => Err(Wrong::Otherwise(format!("{case}: {reason}: {outcome:?}"))),
         Ok(()) if outcome.took > fault.latest() => {
             Err(Wrong::Late(format!("{case}: it is late: {outcome:?}")))
         }
@@ -779,7 +781,7 @@ fn judge(kind: &Kind, fault: &Fault, way: Way, outcome: &Outcome) -> Result<(), 
     let is_up = state == "up";
     let weight = (is_up && kind.name == "hls").then_some(100);
     let exit_status = (!matches!(way, Way::Xinetd)).then_some(i32::from(!is_up));
-    let says = |why: &&str| reply.description.is_some_and(|text| text.contains(why));
+    let says = |reason: &&str| reply.description.is_some_and(|text| text.contains(reason));
     match () {
         () if (reply.state, reply.weight_percent, reply.is_ready) != (state, weight, false) => {
             Err(format!("it is not {state}"))
@@ -820,7 +822,7 @@ fn whatever_is_wrong_with_a_service_the_answer_is_one_line_in_time() {
             match verdict {
                 Ok(()) => {}
                 Err(Wrong::Late(_)) => late.lock().unwrap().push(combination),
-                Err(Wrong::Otherwise(why)) => wrong.lock().unwrap().push(why),
+                Err(Wrong::Otherwise(reason)) => wrong.lock().unwrap().push(reason),
             }
             ran.fetch_add(1, Ordering::SeqCst);
         }
@@ -834,8 +836,10 @@ fn whatever_is_wrong_with_a_service_the_answer_is_one_line_in_time() {
     // So many at a time are no fair trial of how long one takes: alone it has to be in time.
     let late = late.into_inner().unwrap();
     for combination in &late {
-        if let (_, Err(Wrong::Late(why) | Wrong::Otherwise(why))) = carry_out(&world, combination) {
-            wrong.push(why);
+        if let (_, Err(Wrong::Late(reason) | Wrong::Otherwise(reason))) =
+            carry_out(&world, combination)
+        {
+            wrong.push(reason);
         }
     }
     println!(

@@ -81,7 +81,7 @@ fn a_server_is_down_in_time_when_its_page_dies_or_hangs() {
             .then(|| wait_until("the port is free", || std::net::TcpListener::bind(address).ok()));
         let start = Instant::now();
         haproxy.wait_for("wcs1", "DOWN");
-        let limit = Duration::from_millis(700 + 200) + LATEST;
+        let limit = Duration::from_millis(700 + 200) + TOLERANCE;
         assert!(start.elapsed() < limit, "{:?}", start.elapsed());
         let reason = if hangs { "no answer within 700 ms" } else { "refused the connection" };
         assert!(haproxy.stat("wcs1", "last_agt").contains(reason));

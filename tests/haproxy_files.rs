@@ -58,7 +58,7 @@ fn a_server_that_is_down_only_keeps_its_sessions(
     haproxy: &Haproxy,
     backend: &str,
     services: [&Service; 2],
-    open: impl Fn() -> Session,
+    open: impl Fn() -> ClientSession,
 ) {
     let [falling, staying] = services;
     let server = format!("{backend}/{}", falling.name);
@@ -69,7 +69,7 @@ fn a_server_that_is_down_only_keeps_its_sessions(
     let names: BTreeSet<_> = sessions.iter().map(|session| session.server.as_str()).collect();
     assert_eq!(names, BTreeSet::from([falling.name, staying.name]));
 
-    falling.set_well(false);
+    falling.set_healthy(false);
     haproxy.wait_for(&server, "DOWN");
     for _ in 0..4 {
         assert_eq!(open().server, staying.name);
@@ -78,15 +78,15 @@ fn a_server_that_is_down_only_keeps_its_sessions(
         assert!(session.is_alive(), "{}", session.server);
     }
 
-    falling.set_well(true);
+    falling.set_healthy(true);
     haproxy.wait_for(&server, "UP");
     let is_back = (0..8).any(|_| open().server == falling.name);
     assert!(is_back, "{} gets sessions again", falling.name);
-    assert!(sessions.iter_mut().all(Session::is_alive));
+    assert!(sessions.iter_mut().all(ClientSession::is_alive));
 }
 
 /// With a tunnel timeout of 2 s, a session that is silent for so long is cut and a busy one is not.
-fn only_a_silent_session_is_cut(open: impl Fn() -> Session) {
+fn only_a_silent_session_is_cut(open: impl Fn() -> ClientSession) {
     let (mut silent, mut busy) = (open(), open());
     assert!(silent.is_alive());
     let silent_since = Instant::now();
@@ -116,9 +116,9 @@ impl WcsSite {
         let hosts = Hosts::new();
         let authority = tls::Authority::new();
         let wcs = [("wcs1", 2), ("wcs2", 3)]
-            .map(|(name, n)| Service::start(name, hosts.at(n, 8080), |visit| visit.echo()));
+            .map(|(name, n)| Service::start(name, hosts.at(n, 8080), |request| request.echo()));
         let web =
-            Service::start("web", hosts.at(4, 8180), |visit| visit.respond("200 OK", "a page"));
+            Service::start("web", hosts.at(4, 8180), |request| request.respond("200 OK", "a page"));
         let agents = [0, 1].map(|n| {
             let service = wcs[n].health();
             let page = Server::start(move |stream| {
@@ -142,9 +142,9 @@ impl WcsSite {
         (self.authority.client(tcp), address)
     }
 
-    fn open(&self, headers: &[(&str, &str)]) -> Session {
+    fn open(&self, headers: &[(&str, &str)]) -> ClientSession {
         let (stream, _) = self.connect();
-        Session::open(stream, "wss://localhost/", headers).unwrap()
+        ClientSession::open(stream, "wss://localhost/", headers).unwrap()
     }
 
     fn services(&self) -> [&Service; 2] {
@@ -157,9 +157,9 @@ fn wcs_gets_the_websockets_and_the_web_front_end_the_rest() {
     let site = WcsSite::start(&[]);
     let (stream, client) = site.connect();
     let mut session =
-        Session::open(stream, "wss://localhost/", &[("X-Client-IP", "6.6.6.6:666")]).unwrap();
+        ClientSession::open(stream, "wss://localhost/", &[("X-Client-IP", "6.6.6.6:666")]).unwrap();
     assert!(session.is_alive());
-    let heads = site.wcs.iter().flat_map(Service::heads_of_clients).collect::<Vec<_>>();
+    let heads = site.wcs.iter().flat_map(Service::client_heads).collect::<Vec<_>>();
     let told: Vec<_> = heads[0]
         .lines()
         .filter(|line| line.to_ascii_lowercase().starts_with("x-client-ip:"))
@@ -185,7 +185,7 @@ fn wcs_gets_the_websockets_and_the_web_front_end_the_rest() {
         assert_eq!(answer.status, status, "{upgrade} {answer:?}");
         assert!(answer.server().starts_with(server), "{upgrade} {answer:?}");
     }
-    assert_eq!(site.web.heads_of_clients().len(), 5);
+    assert_eq!(site.web.client_heads().len(), 5);
     for server in ["wcs_back/wcs1", "wcs_back_sticky/wcs2", "wcs_back_leastconn/wcs1"] {
         assert_eq!(site.haproxy.stat(server, "slim"), "100", "{server}");
     }
@@ -214,20 +214,20 @@ fn a_cookie_keeps_a_client_on_its_wcs_until_that_is_down() {
     let names: BTreeSet<_> = (0..4).map(|_| site.open(&[]).server).collect();
     assert_eq!(names.len(), 2);
     for service in site.services() {
-        assert!(service.heads_of_clients().iter().all(|head| !head.contains("WCSSERVER")));
+        assert!(service.client_heads().iter().all(|head| !head.contains("WCSSERVER")));
     }
 
     let [own, other] = match site.services() {
         [own, other] if own.name == first.server => [own, other],
         [other, own] => [own, other],
     };
-    own.set_well(false);
+    own.set_healthy(false);
     site.haproxy.wait_for(&format!("wcs_back_sticky/{}", own.name), "DOWN");
     let moved = site.open(&[("Cookie", &cookie)]);
     assert_eq!(moved.server, other.name);
     let new_cookie = moved.cookie.expect("the client is told of its new server");
     assert_ne!(new_cookie, cookie);
-    own.set_well(true);
+    own.set_healthy(true);
     site.haproxy.wait_for(&format!("wcs_back_sticky/{}", own.name), "UP");
     for _ in 0..3 {
         assert_eq!(site.open(&[("Cookie", &new_cookie)]).server, other.name);
@@ -239,7 +239,8 @@ fn least_connections_spread_long_connections() {
     let site = WcsSite::start(&[("WCS_BACKEND", "wcs_back_leastconn")]);
     let open = || site.open(&[]);
     let mut sessions: Vec<_> = (0..10).map(|_| open()).collect();
-    let on = |sessions: &[Session], name| sessions.iter().filter(|s| s.server == name).count();
+    let on =
+        |sessions: &[ClientSession], name| sessions.iter().filter(|s| s.server == name).count();
     assert_eq!((on(&sessions, "wcs1"), on(&sessions, "wcs2")), (5, 5));
     // Clients of one server leave: the next go there.
     sessions.retain(|session| session.server == "wcs2");
@@ -282,15 +283,15 @@ impl WebSocketSite {
 
     fn server(hosts: &Hosts, n: u8) -> Service {
         let name = ["ws1", "ws2"][usize::from(n)];
-        Service::start(name, hosts.at(n + 2, 8080), |visit| match visit.is_well {
-            true if visit.is_upgrade() => visit.echo(),
-            true => visit.respond("200 OK", "no WebSocket"),
-            false => visit.respond("503 Service Unavailable", "out of order"),
+        Service::start(name, hosts.at(n + 2, 8080), |request| match request.is_healthy {
+            true if request.is_upgrade() => request.echo(),
+            true => request.respond("200 OK", "no WebSocket"),
+            false => request.respond("503 Service Unavailable", "out of order"),
         })
     }
 
-    fn open(&self) -> Session {
-        Session::open(connect(self.haproxy.address), "ws://localhost/chat", &[]).unwrap()
+    fn open(&self) -> ClientSession {
+        ClientSession::open(connect(self.haproxy.address), "ws://localhost/chat", &[]).unwrap()
     }
 
     /// Waits until the agent has judged both servers.
@@ -311,7 +312,7 @@ fn any_websocket_application_is_balanced_and_told_of_its_clients() {
     let lines = ["GET /page HTTP/1.1", "Host: localhost", "X-Forwarded-For: 6.6.6.6"];
     let answer = ask_http(connect_from(site.hosts.host(9), site.haproxy.address), &lines);
     assert_eq!(answer.status, 200, "{answer:?}");
-    let heads = site.servers.iter().flat_map(Service::heads_of_clients).collect::<Vec<_>>();
+    let heads = site.servers.iter().flat_map(Service::client_heads).collect::<Vec<_>>();
     let head = heads.iter().find(|head| head.starts_with("GET /page ")).unwrap();
     assert_eq!(forwarded_for(head), [site.hosts.host(9).to_string()]);
 
@@ -348,14 +349,14 @@ fn five_hundred_sessions_live_on_while_servers_go_down_and_up() {
     site.wait_until_judged();
     let mut sessions: Vec<_> = (0..500).map(|_| site.open()).collect();
     let mut echoed = 0;
-    let mut echo = |sessions: &mut Vec<Session>| {
+    let mut echo = |sessions: &mut Vec<ClientSession>| {
         for session in sessions {
             assert!(session.is_alive(), "a session on {} is lost", session.server);
             echoed += 1;
         }
     };
     let mut echo_until =
-        |haproxy: &Haproxy, sessions: &mut Vec<Session>, server: &str, status: &str| {
+        |haproxy: &Haproxy, sessions: &mut Vec<ClientSession>, server: &str, status: &str| {
             wait_until(status, || {
                 echo(sessions);
                 haproxy.stat(server, "status").starts_with(status).then_some(())
@@ -364,9 +365,9 @@ fn five_hundred_sessions_live_on_while_servers_go_down_and_up() {
     // Judged down, which costs no session, and up again.
     for n in [0, 1] {
         let server = format!("application/{}", site.servers[n].name);
-        site.servers[n].set_well(false);
+        site.servers[n].set_healthy(false);
         echo_until(&site.haproxy, &mut sessions, &server, "DOWN");
-        site.servers[n].set_well(true);
+        site.servers[n].set_healthy(true);
         echo_until(&site.haproxy, &mut sessions, &server, "UP");
     }
     // Crashed, which costs its own sessions and no other, and started again.
@@ -377,7 +378,7 @@ fn five_hundred_sessions_live_on_while_servers_go_down_and_up() {
         sessions.retain(|session| session.server != name);
         assert!(sessions.len() >= 100, "{}", sessions.len());
         echo_until(&site.haproxy, &mut sessions, &server, "DOWN");
-        site.servers[n].revive();
+        site.servers[n].restart();
         echo_until(&site.haproxy, &mut sessions, &server, "UP");
         while sessions.len() < 500 {
             sessions.push(site.open());
@@ -402,58 +403,59 @@ struct AntelopeSite {
 }
 
 /// Answers the agent's request as nodeos does, and any other with a page.
-fn nodeos(visit: Visit) {
-    match visit.path() {
+fn nodeos(request: IncomingRequest) {
+    match request.path() {
         "/v1/chain/get_info" => {
-            let body = antelope::get_info(if visit.is_well { 0.0 } else { 600.0 });
-            visit.respond("200 OK", &body);
+            let body = antelope::get_info(if request.is_healthy { 0.0 } else { 600.0 });
+            request.respond("200 OK", &body);
         }
-        _ => visit.respond("200 OK", "a page"),
+        _ => request.respond("200 OK", "a page"),
     }
 }
 
-fn hyperion(visit: Visit) {
-    match visit.path() {
+fn hyperion(request: IncomingRequest) {
+    match request.path() {
         "/v2/health" => {
-            let lag_s = if visit.is_well { 0.0 } else { 600.0 };
-            visit.respond("200 OK", &antelope::v2_health(lag_s, antelope::HEAD));
+            let lag_s = if request.is_healthy { 0.0 } else { 600.0 };
+            request.respond("200 OK", &antelope::v2_health(lag_s, antelope::HEAD));
         }
-        _ => visit.respond("200 OK", "a page"),
+        _ => request.respond("200 OK", "a page"),
     }
 }
 
-fn streaming(visit: Visit) {
-    match visit.is_well {
-        true if visit.is_upgrade() => visit.echo(),
-        true => visit.respond("400 Bad Request", r#"{"code":0,"message":"Transport unknown"}"#),
-        false => visit.respond("503 Service Unavailable", "out of order"),
+fn streaming(request: IncomingRequest) {
+    match request.is_healthy {
+        true if request.is_upgrade() => request.echo(),
+        true => request.respond("400 Bad Request", r#"{"code":0,"message":"Transport unknown"}"#),
+        false => request.respond("503 Service Unavailable", "out of order"),
     }
 }
 
 /// Speaks its protocol to the agent, which comes without HAProxy between, and echoes to clients.
-fn ship(visit: Visit) {
-    if visit.head.to_ascii_lowercase().contains("\r\nx-forwarded-for: ") {
-        return visit.echo();
+fn ship(request: IncomingRequest) {
+    if request.head.to_ascii_lowercase().contains("\r\nx-forwarded-for: ") {
+        return request.echo();
     }
-    let lag_s = if visit.is_well { 0.0 } else { 600.0 };
-    state_history::talk(visit.stream, &Node { lag_s, ..Node::healthy() });
+    let lag_s = if request.is_healthy { 0.0 } else { 600.0 };
+    state_history::talk(request.stream, &Node { lag_s, ..Node::healthy() });
 }
 
-fn atomic(visit: Visit) {
-    match visit.path() {
+fn atomic(request: IncomingRequest) {
+    match request.path() {
         "/health" => {
-            let redis = if visit.is_well { "OK" } else { "ERROR" };
-            visit.respond("200 OK", &antelope::atomic_health(0.0, redis));
+            let redis = if request.is_healthy { "OK" } else { "ERROR" };
+            request.respond("200 OK", &antelope::atomic_health(0.0, redis));
         }
-        _ => visit.respond("200 OK", "a page"),
+        _ => request.respond("200 OK", "a page"),
     }
 }
 
 impl AntelopeSite {
     fn start(others: &[(&'static str, &str)]) -> Self {
         let hosts = Hosts::new();
-        let start =
-            |name, n, port, answer: fn(Visit)| Service::start(name, hosts.at(n, port), answer);
+        let start = |name, n, port, answer: fn(IncomingRequest)| {
+            Service::start(name, hosts.at(n, port), answer)
+        };
         let nodeos_servers = [("api1", 2), ("api2", 3), ("api3", 4)];
         let agent = agent_for_all(&hosts);
         let names = [
@@ -479,7 +481,7 @@ impl AntelopeSite {
             atomic: [("atomic1", 9), ("atomic2", 10)].map(|(name, n)| start(name, n, 9000, atomic)),
             // p2p is no HTTP, but a server that names itself in an answer does for one.
             p2p: [("p2p1", 11), ("p2p2", 12)]
-                .map(|(name, n)| start(name, n, 9876, |visit| visit.echo())),
+                .map(|(name, n)| start(name, n, 9876, |request| request.echo())),
             p2p_apis: [("p2p1", 11), ("p2p2", 12)].map(|(name, n)| start(name, n, 8888, nodeos)),
             haproxy: Haproxy::start_shipped(
                 "antelope.cfg",
@@ -496,12 +498,12 @@ impl AntelopeSite {
         self.nodeos.iter().chain(pairs.into_iter().flatten())
     }
 
-    fn open(&self, url: &str) -> Session {
-        Session::open(connect(self.haproxy.address), url, &[]).unwrap()
+    fn open(&self, url: &str) -> ClientSession {
+        ClientSession::open(connect(self.haproxy.address), url, &[]).unwrap()
     }
 
-    fn open_p2p(&self) -> Session {
-        Session::open(connect(self.hosts.at(0, 9876)), "ws://p2p/", &[]).unwrap()
+    fn open_p2p(&self) -> ClientSession {
+        ClientSession::open(connect(self.hosts.at(0, 9876)), "ws://p2p/", &[]).unwrap()
     }
 }
 
@@ -556,7 +558,7 @@ fn every_route_of_an_antelope_site_reaches_its_back_end_and_no_other() {
         }
         let answer = ask_http(connect_from(site.hosts.host(14), site.haproxy.address), &lines);
         let has_seen =
-            |service: &&Service| service.heads_of_clients().iter().any(|head| head.contains(&mark));
+            |service: &&Service| service.client_heads().iter().any(|head| head.contains(&mark));
         let names: Vec<_> = site.services().filter(has_seen).map(|service| service.name).collect();
         if reached.is_empty() {
             assert_eq!((answer.status, names.len()), (404, 0), "{lines:?} {answer:?}");
@@ -564,7 +566,7 @@ fn every_route_of_an_antelope_site_reaches_its_back_end_and_no_other() {
         }
         assert_eq!(names, [answer.server()], "{lines:?} {answer:?}");
         assert!(answer.server().starts_with(reached), "{lines:?} {answer:?}");
-        let heads = site.services().flat_map(Service::heads_of_clients);
+        let heads = site.services().flat_map(Service::client_heads);
         let head = heads.into_iter().find(|head| head.contains(&mark)).unwrap();
         assert_eq!(forwarded_for(&head), [site.hosts.host(14).to_string()], "{lines:?}");
     }
@@ -609,7 +611,7 @@ fn a_client_of_streaming_stays_on_its_server_without_a_cookie() {
             ask_http(connect(), &lines).server()
         };
         let mut names: BTreeSet<_> = (0..5).map(poll).collect();
-        let session = Session::open(connect(), url, &[]).unwrap();
+        let session = ClientSession::open(connect(), url, &[]).unwrap();
         names.insert(session.server.clone());
         (names, session)
     };
@@ -646,10 +648,10 @@ fn an_antelope_server_that_is_down_only_keeps_its_sessions() {
                 };
                 haproxy.wait_for_reason(&server, "via agent : up");
                 assert_eq!(answers().len(), 2, "{backend}");
-                falling.set_well(false);
+                falling.set_healthy(false);
                 haproxy.wait_for(&server, "DOWN");
                 assert_eq!(answers(), BTreeSet::from([staying.name.to_owned()]), "{backend}");
-                falling.set_well(true);
+                falling.set_healthy(true);
                 haproxy.wait_for(&server, "UP");
                 assert_eq!(answers().len(), 2, "{backend}");
             });
@@ -664,14 +666,14 @@ fn p2p_sessions_of_a_node_that_lags_are_cut() {
         site.haproxy.wait_for_reason(&format!("p2p/{name}"), "via agent : up");
     }
     let mut sessions: Vec<_> = (0..6).map(|_| site.open_p2p()).collect();
-    site.p2p_apis[0].set_well(false);
+    site.p2p_apis[0].set_healthy(false);
     site.haproxy.wait_for("p2p/p2p1", "DOWN");
     for session in &mut sessions {
         assert_eq!(session.is_alive(), session.server == "p2p2", "{}", session.server);
     }
     assert_eq!(sessions.iter().filter(|session| session.server == "p2p1").count(), 3);
     assert_eq!(site.open_p2p().server, "p2p2");
-    site.p2p_apis[0].set_well(true);
+    site.p2p_apis[0].set_healthy(true);
     site.haproxy.wait_for("p2p/p2p1", "UP");
     assert_eq!(site.open_p2p().server, "p2p1");
 }
@@ -693,9 +695,9 @@ fn without_an_agent_port_the_wrappers_judge_nodeos_and_state_history() {
     let nodes =
         [("api1", 2), ("api2", 3)].map(|(name, n)| Service::start(name, hosts.at(n, 8888), nodeos));
     let ships = [("ship1", 4), ("ship2", 5)].map(|(name, n)| {
-        Service::start(name, hosts.at(n, 8080), |visit| {
-            let lag_s = if visit.is_well { 0.0 } else { 600.0 };
-            state_history::talk(visit.stream, &Node { lag_s, ..Node::healthy() });
+        Service::start(name, hosts.at(n, 8080), |request| {
+            let lag_s = if request.is_healthy { 0.0 } else { 600.0 };
+            state_history::talk(request.stream, &Node { lag_s, ..Node::healthy() });
         })
     });
     let checks = shipped("external-check").display().to_string();
@@ -713,18 +715,18 @@ fn without_an_agent_port_the_wrappers_judge_nodeos_and_state_history() {
             let haproxy = &haproxy;
             scope.spawn(move || {
                 let server = format!("{backend}/{}", services[0].name);
-                services[0].set_well(false);
+                services[0].set_healthy(false);
                 haproxy.wait_for(&server, "DOWN");
                 if backend == "nodeos" {
                     assert_eq!([ask(), ask()], ["api2"; 2]);
                 }
-                services[0].set_well(true);
+                services[0].set_healthy(true);
                 haproxy.wait_for(&server, "UP");
             });
         }
     });
     for service in &ships {
-        service.set_well(false);
+        service.set_healthy(false);
         haproxy.wait_for(&format!("state_history/{}", service.name), "DOWN");
     }
     agent(&["-d", &judge]).expect(

@@ -95,7 +95,10 @@ fn who_sends_nothing_is_answered_at_once_or_at_the_timeout() {
         let start = Instant::now();
         assert_eq!(ask(service.address(), b""), reply);
         let took = start.elapsed();
-        assert!(took + Duration::from_millis(10) >= at && took < at + LATEST, "{reply} {took:?}");
+        assert!(
+            took + Duration::from_millis(10) >= at && took < at + TOLERANCE,
+            "{reply} {took:?}"
+        );
         service.expect_well();
     }
 }
@@ -116,7 +119,7 @@ fn who_sends_for_ever_is_answered_in_time() {
             let start = Instant::now();
             let seen = send_until_answered(service.address(), first, piece, pause);
             assert!(seen.starts_with(reply) && Reply::parse(&seen).is_ok(), "{seen:?}");
-            assert!(start.elapsed() < TIMEOUT + LATEST, "{reply} {:?}", start.elapsed());
+            assert!(start.elapsed() < TIMEOUT + TOLERANCE, "{reply} {:?}", start.elapsed());
         }
         service.expect_well();
     }
@@ -404,7 +407,7 @@ fn a_thousand_of_them_keep_no_honest_check_waiting() {
              {CHECKS} checks took {median:.1?} (median), {longest:.1?} (longest)",
             crowd.opened.into_inner()
         );
-        assert!(longest < TIMEOUT + LATEST, "{longest:?}");
+        assert!(longest < TIMEOUT + TOLERANCE, "{longest:?}");
         assert!(most_agents >= held, "{most_agents} agents, not {held}");
         service.xinetd.wait_until_idle();
         service.expect_well();

@@ -98,7 +98,7 @@ fn what_cannot_be_read_as_a_maintenance_file_is_maintenance() {
         let outcome = maintained(&path(name), &["-t", "500"]);
         assert!(outcome.stdout.starts_with("maint # maintenance file: "), "{outcome:?}");
         assert_eq!(outcome.exit_status, Some(1));
-        assert!(outcome.took < Duration::from_millis(500) + LATEST, "{outcome:?}");
+        assert!(outcome.took < Duration::from_millis(500) + TOLERANCE, "{outcome:?}");
     }
     for device in ["/dev/null", "/dev/zero"] {
         let outcome = maintained(Path::new(device), &[]);
@@ -236,7 +236,7 @@ fn standard_error_that_is_full_does_not_leave_input_unread() {
         .stderr(std::os::fd::OwnedFd::from(writer))
         .spawn();
     let mut agent = Process(agent.unwrap());
-    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    peer.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     let mut reply = [0; 8];
     std::io::Read::read_exact(&mut peer, &mut reply).unwrap();
     // What comes at once is read before anything is explained.
@@ -268,7 +268,7 @@ fn with_log(socket: Option<&Path>, args: &[&str]) -> Outcome {
 fn log_socket(folder: &Path) -> (UnixDatagram, std::path::PathBuf) {
     let path = folder.join("log");
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     (socket, path)
 }
 

@@ -6,13 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::without_cargos_variables;
+use common::remove_cargo_variables;
 
 /// Builds the release binary, so that it is never one of yesterday.
 fn release_binary() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let mut build = Command::new(env!("CARGO"));
-    without_cargos_variables(&mut build);
+    remove_cargo_variables(&mut build);
     build.args(["build", "--release", "--quiet", "--target-dir"]).arg(target);
     assert!(build.status().unwrap().success());
     target.join("release/haproxy-agent-check")

@@ -257,7 +257,7 @@ fn a_page_that_cannot_be_had_is_down_in_time_and_says_why() {
         assert!(outcome.stdout.starts_with(&expected), "{why}: {outcome:?}");
         assert!(outcome.stdout.ends_with('\n') && outcome.stdout.len() <= 108, "{outcome:?}");
         assert_eq!(outcome.exit_status, Some(1));
-        assert!(outcome.took < Duration::from_millis(400) + LATEST, "{why}: {outcome:?}");
+        assert!(outcome.took < Duration::from_millis(400) + TOLERANCE, "{why}: {outcome:?}");
         agent(&["-t", "400", "-u", &server.url()]).expect("down\n", 1);
     }
 }
@@ -355,7 +355,7 @@ fn a_name_server_that_is_silent_holds_neither_the_reply_nor_the_request_line() {
     let why = "down # statistics page http://wcs.example/: \
                has a host name that did not resolve within 600 ms\n";
     outcome.expect(why, 1);
-    assert!(outcome.took < Duration::from_millis(600) + LATEST, "{outcome:?}");
+    assert!(outcome.took < Duration::from_millis(600) + TOLERANCE, "{outcome:?}");
 
     // Of two it is the first that is waited for when the line comes, and the other is not any more.
     for servers in ["nameserver 127.0.0.9\n", "nameserver 127.0.0.9\nnameserver 127.0.0.9\n"] {
@@ -459,7 +459,7 @@ fn a_server_that_speaks_no_tls_is_down_in_time() {
         let url = format!("https://{address}/");
         let outcome = agent(&["-d", "-t", "400", "-u", &url, "hls"]);
         outcome.expect(&format!("down # statistics page {url}: {why}\n"), 1);
-        assert!(outcome.took < Duration::from_millis(400) + LATEST, "{outcome:?}");
+        assert!(outcome.took < Duration::from_millis(400) + TOLERANCE, "{outcome:?}");
     }
     answer.join().unwrap();
 }

@@ -98,7 +98,7 @@ fn a_state_history_may_be_old_and_its_bytes_may_come_one_by_one() {
         let mut session = session(head, &Node::healthy());
         let status = Node::healthy().status();
         session[2] = frame(BINARY, &status[..status.len() - 32]);
-        play(stream, &session);
+        send_parts(stream, &session);
         hold(stream);
     });
     let dribbling = Server::answering(|stream, head| {
@@ -160,7 +160,7 @@ fn a_header_of_8_kib_and_a_message_of_2_mib_are_read() {
         let mut block = Node::healthy().block();
         block.resize(2 << 20, 0);
         session[3] = frame(BINARY, &block);
-        play(stream, &session);
+        send_parts(stream, &session);
         hold(stream);
     });
     agent(&["-t", "10s", &format!("ship|ws://{}|600", server.address)]).expect("up\n", 0);
@@ -198,7 +198,7 @@ fn the_upgrade_is_asked_for_as_the_standard_says() {
     ] {
         let request = format!("ws|ws://{}{path}{host}", server.address);
         agent(&["-w", "50", &request]).expect("up\n", 0);
-        let (frame, is_end) = sent.recv_timeout(PATIENCE).unwrap();
+        let (frame, is_end) = sent.recv_timeout(WAIT_LIMIT).unwrap();
         assert_eq!(frame, Some((CLOSE, vec![])), "{request}");
         assert!(is_end, "nothing comes behind the close frame");
         let head = server.requests().pop().unwrap();
@@ -225,11 +225,11 @@ fn the_upgrade_is_asked_for_as_the_standard_says() {
 fn a_state_history_that_has_answered_gets_a_close_frame() {
     let (frames, sent) = mpsc::channel();
     let server = Server::answering(move |stream, head| {
-        play(stream, &session(head, &Node::healthy()));
+        send_parts(stream, &session(head, &Node::healthy()));
         frames.send(read_frame(stream)).unwrap();
     });
     agent(&[&format!("ship|ws://{}", server.address)]).expect("up\n", 0);
-    assert_eq!(sent.recv_timeout(PATIENCE).unwrap(), Some((CLOSE, vec![])));
+    assert_eq!(sent.recv_timeout(WAIT_LIMIT).unwrap(), Some((CLOSE, vec![])));
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn wss_is_trusted_by_the_systems_store() {
             assert!(outcome.stdout.contains(why), "{why} {case}");
             assert_eq!(outcome.stdout.starts_with("up"), why == "up", "{case}");
             assert_eq!(outcome.stdout.starts_with("fail # wss"), scheme != "ws" && why != "up");
-            assert!(outcome.took < Duration::from_millis(400) + LATEST, "{case}");
+            assert!(outcome.took < Duration::from_millis(400) + TOLERANCE, "{case}");
         }
     };
     ask(trusting, "wss", "localhost", server.address, "up");
@@ -372,7 +372,7 @@ fn healthy_services() -> [(Server, String); 3] {
                 send(stream, response("400 Bad Request", UNKNOWN_TRANSPORT.as_bytes()));
             }),
             _ => Server::answering(|stream, head| {
-                play(stream, &session(head, &Node::healthy()));
+                send_parts(stream, &session(head, &Node::healthy()));
                 hold(stream);
             }),
         };
@@ -415,7 +415,7 @@ fn a_line_replaces_a_websocket_request_that_hangs() {
         let hangs = Arc::new(AtomicBool::new(false));
         let now_hangs = hangs.clone();
         let hanging = Server::answering(move |stream, head| {
-            play_until(stream, &session(head, &Node::healthy()), part);
+            send_parts_before(stream, &session(head, &Node::healthy()), part);
             now_hangs.store(true, Ordering::SeqCst);
             hold(stream);
         });

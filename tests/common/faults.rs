@@ -11,11 +11,11 @@ use rustix::net::sockopt::set_socket_linger;
 use super::{Duplex, Server, hold, response};
 
 /// What a service does instead of its answer, once it has read the request.
-pub type Instead = fn(&mut dyn Duplex);
+pub type WrongAnswer = fn(&mut dyn Duplex);
 
 /// Every way to answer with something else than what was asked for, with its name and what the agent,
 /// given 400 ms, has to say of it where it asks over HTTP.
-pub const INSTEAD: [(&str, Instead, &str); 30] = [
+pub const WRONG_ANSWERS: [(&str, WrongAnswer, &str); 30] = [
     ("says nothing", |stream| hold(stream), NO_ANSWER),
     ("drips for ever", drip, NO_ANSWER),
     ("sends a part and hangs", send_a_part_and_hold, NO_ANSWER),
@@ -26,8 +26,8 @@ pub const INSTEAD: [(&str, Instead, &str); 30] = [
     ("sends an endless body", send_endless_body, "sent more than 1 MiB"),
     ("sends endless chunks", send_endless_chunks, "sent more than 1 MiB"),
     ("sends a large body", send_large_body, "sent more than 1 MiB"),
-    ("sends a truncated body", send_truncated_body, CUT),
-    ("sends nothing", |_| {}, CUT),
+    ("sends a truncated body", send_truncated_body, CLOSED_EARLY),
+    ("sends nothing", |_| {}, CLOSED_EARLY),
     ("answers 503", |stream| send(stream, response("503 Busy", b"{}")), "answered HTTP 503"),
     ("answers 404", |stream| send(stream, response("404 Not Found", b"")), "answered HTTP 404"),
     (
@@ -78,7 +78,7 @@ pub const INSTEAD: [(&str, Instead, &str); 30] = [
 
 /// What the agent, given 400 ms, says of a service that lets it wait, and of one that goes away.
 pub const NO_ANSWER: &str = "no answer within 400 ms";
-pub const CUT: &str = "closed the connection within the answer";
+pub const CLOSED_EARLY: &str = "closed the connection within the answer";
 
 /// What it says of a body in chunks that are none.
 pub const BAD_CHUNK: &str = "could not be asked: protocol: chunk ";
@@ -98,8 +98,10 @@ pub const TLS_ALERT: &[u8] = b"\x15\x03\x03\x00\x02\x02\x0a";
 
 /// A server for each of them, and what the agent has to say of it.
 pub fn http_servers() -> Vec<(Server, &'static str)> {
-    let servers = INSTEAD.into_iter();
-    servers.map(|(_, instead, why)| (Server::start(move |stream| instead(stream)), why)).collect()
+    let servers = WRONG_ANSWERS.into_iter();
+    servers
+        .map(|(_, instead, reason)| (Server::start(move |stream| instead(stream)), reason))
+        .collect()
 }
 
 /// Sends what the other end takes of this.
@@ -235,22 +237,22 @@ impl Ending {
     }
 
     /// What the agent, given 400 ms, has to say of it.
-    pub fn why(self) -> &'static str {
+    pub fn reason(self) -> &'static str {
         match self {
-            Self::Close | Self::Reset => CUT,
+            Self::Close | Self::Reset => CLOSED_EARLY,
             Self::Hang | Self::Drip => NO_ANSWER,
         }
     }
 }
 
 /// A place where nothing can be asked.
-pub struct Deaf {
+pub struct FullListener {
     pub address: SocketAddr,
     _listener: OwnedFd,
     _waiting: Vec<OwnedFd>,
 }
 
-impl Deaf {
+impl FullListener {
     /// A listener that never accepts and whose queue is full: connecting to it takes for ever.
     pub fn new() -> Self {
         use rustix::net::{

@@ -33,10 +33,10 @@ use std::time::{Duration, Instant};
 pub const AGENT: &str = env!("CARGO_BIN_EXE_haproxy-agent-check");
 
 /// The longest a run may take past its timeout: 50 ms, and room for a noisy machine.
-pub const LATEST: Duration = Duration::from_millis(50 + 250);
+pub const TOLERANCE: Duration = Duration::from_millis(50 + 250);
 
 /// How long a test waits for what has to happen before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// A finished run.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ pub fn agent(args: &[&str]) -> Outcome {
 
 /// Takes from a command that runs cargo what the cargo of the tests says about their package: it would have
 /// half of the dependencies built again.
-pub fn without_cargos_variables(command: &mut Command) {
+pub fn remove_cargo_variables(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CARGO_") && name != "CARGO_HOME" {
             command.env_remove(name);
@@ -107,7 +107,7 @@ impl Process {
             if let Some(status) = self.0.try_wait().expect("the process can be waited for") {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "the process goes on");
+            assert!(start.elapsed() < WAIT_LIMIT, "the process goes on");
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -143,7 +143,7 @@ impl Connection {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         peer.set_nodelay(true).unwrap();
-        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        peer.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
         let (accepted, _) = listener.accept().unwrap();
         peer.write_all(sent).unwrap();
         // What was sent has arrived when it can be seen at the other end.
@@ -356,7 +356,7 @@ pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(start.elapsed() < WAIT_LIMIT, "waited in vain until {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -384,7 +384,7 @@ pub fn connect_and_send(address: SocketAddr, line: &[u8]) -> std::io::Result<Tcp
     connect(&stream, &address)?;
     let mut stream = TcpStream::from(stream);
     stream.write_all(line)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_LIMIT))?;
     Ok(stream)
 }
 

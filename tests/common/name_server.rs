@@ -31,7 +31,7 @@ impl NameServer {
     }
 
     /// The words in front of a command that asks it.
-    pub fn entrance(&self) -> Vec<String> {
+    pub fn command_prefix(&self) -> Vec<String> {
         let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
         let file = self.resolv_conf.path().to_str().unwrap();
         let words = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, file];

@@ -5,12 +5,12 @@ use std::process::{Command, Stdio};
 use super::{AGENT, Process, wait_until};
 
 /// Ends with its only process, the name server.
-pub struct Namespace {
+pub struct IsolatedNetwork {
     name_server: Process,
     _resolv_conf: tempfile::NamedTempFile,
 }
 
-impl Namespace {
+impl IsolatedNetwork {
     /// Makes it and waits until the name server listens.
     pub fn new() -> Self {
         let resolv_conf = tempfile::NamedTempFile::new().unwrap();

@@ -11,7 +11,7 @@ use tungstenite::handshake::server;
 use tungstenite::http::HeaderValue;
 use tungstenite::{ClientRequestBuilder, Message, WebSocket, accept_hdr};
 
-use super::{Duplex, PATIENCE, Server, response, wait_until};
+use super::{Duplex, Server, WAIT_LIMIT, response, wait_until};
 
 /// Loopback addresses that no other test uses, so that services can have their own ports there.
 pub struct Hosts([u8; 3]);
@@ -43,38 +43,38 @@ pub struct Service {
     pub address: SocketAddr,
     serve: Box<dyn Fn() -> Server + Send + Sync>,
     server: Mutex<Option<Server>>,
-    is_well: Arc<AtomicBool>,
+    is_healthy: Arc<AtomicBool>,
     heads: Arc<Mutex<Vec<String>>>,
     streams: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 /// What a service is handed: a connection of which nothing has been read, the head of its request, and
 /// whether the service is well.
-pub struct Visit<'a> {
+pub struct IncomingRequest<'a> {
     pub stream: &'a mut TcpStream,
     pub name: &'static str,
     pub head: &'a str,
-    pub is_well: bool,
+    pub is_healthy: bool,
 }
 
 impl Service {
     pub fn start(
         name: &'static str,
         address: SocketAddr,
-        answer: impl Fn(Visit) + Send + Sync + 'static,
+        answer: impl Fn(IncomingRequest) + Send + Sync + 'static,
     ) -> Self {
-        let is_well = Arc::new(AtomicBool::new(true));
+        let is_healthy = Arc::new(AtomicBool::new(true));
         let heads: Arc<Mutex<Vec<String>>> = Arc::default();
         let streams: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
-        let (health, seen, open) = (is_well.clone(), heads.clone(), streams.clone());
+        let (health, seen, open) = (is_healthy.clone(), heads.clone(), streams.clone());
         let talk = Arc::new(move |stream: &mut TcpStream| {
             open.lock().unwrap().push(stream.try_clone().unwrap());
             let head = peek_head(stream);
             // A health check of TCP only connects.
             if !head.is_empty() {
                 seen.lock().unwrap().push(head.clone());
-                let is_well = health.load(Ordering::SeqCst);
-                answer(Visit { stream, name, head: &head, is_well });
+                let is_healthy = health.load(Ordering::SeqCst);
+                answer(IncomingRequest { stream, name, head: &head, is_healthy });
             }
             // Not closed by the last reference alone, since there is another in the list.
             let _ = stream.shutdown(Shutdown::Both);
@@ -84,11 +84,11 @@ impl Service {
             Server::accepting_at(address, move |stream| talk(stream))
         });
         let server = Mutex::new(Some(serve()));
-        Self { name, address, serve, server, is_well, heads, streams }
+        Self { name, address, serve, server, is_healthy, heads, streams }
     }
 
     /// Starts the service again after it was killed.
-    pub fn revive(&self) {
+    pub fn restart(&self) {
         *self.server.lock().unwrap() = Some((self.serve)());
     }
 
@@ -104,16 +104,16 @@ impl Service {
 
     /// Whether the service is well.
     pub fn health(&self) -> Arc<AtomicBool> {
-        self.is_well.clone()
+        self.is_healthy.clone()
     }
 
     /// Makes the service well or unwell to whoever asks from now on.
-    pub fn set_well(&self, is_well: bool) {
-        self.is_well.store(is_well, Ordering::SeqCst);
+    pub fn set_healthy(&self, is_healthy: bool) {
+        self.is_healthy.store(is_healthy, Ordering::SeqCst);
     }
 
     /// The heads of the requests that did not come from the agent, which names the service's own address.
-    pub fn heads_of_clients(&self) -> Vec<String> {
+    pub fn client_heads(&self) -> Vec<String> {
         let own = format!("host: {}", self.address);
         let heads = self.heads.lock().unwrap();
         let is_clients = |head: &&String| !head.to_ascii_lowercase().contains(&own);
@@ -136,7 +136,7 @@ fn peek_head(stream: &mut TcpStream) -> String {
     }
 }
 
-impl Visit<'_> {
+impl IncomingRequest<'_> {
     pub fn path(&self) -> &str {
         self.head.split(' ').nth(1).unwrap_or_default()
     }
@@ -178,12 +178,12 @@ impl Visit<'_> {
 
 /// An answer that came through HAProxy.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpAnswer {
     pub status: u16,
     pub text: String,
 }
 
-impl Answer {
+impl HttpAnswer {
     fn parse(text: String) -> Self {
         let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
         Self { status: status.unwrap_or_default(), text }
@@ -203,7 +203,7 @@ impl Answer {
 }
 
 /// Sends a request, of which these are the lines, and reads the answer; to an upgrade its head only.
-pub fn ask_http(mut stream: impl Duplex, lines: &[&str]) -> Answer {
+pub fn ask_http(mut stream: impl Duplex, lines: &[&str]) -> HttpAnswer {
     let is_upgrade = lines.iter().any(|line| line.starts_with("Upgrade:"));
     let last = if is_upgrade { "" } else { "Connection: close\r\n" };
     let request = format!("{}\r\n{last}\r\n", lines.join("\r\n"));
@@ -217,7 +217,7 @@ pub fn ask_http(mut stream: impl Duplex, lines: &[&str]) -> Answer {
             break;
         }
     }
-    Answer::parse(String::from_utf8_lossy(&answer).into_owned())
+    HttpAnswer::parse(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// The lines of a request for an upgrade to a WebSocket.
@@ -229,7 +229,7 @@ pub const UPGRADE: [&str; 4] = [
 ];
 
 /// A client's WebSocket through HAProxy.
-pub struct Session {
+pub struct ClientSession {
     pub socket: WebSocket<Box<dyn Duplex>>,
     /// Which service answered.
     pub server: String,
@@ -237,7 +237,7 @@ pub struct Session {
     pub cookie: Option<String>,
 }
 
-impl Session {
+impl ClientSession {
     /// Opens one. Fails with the HTTP status if it is refused.
     pub fn open(
         stream: impl Duplex + 'static,
@@ -277,7 +277,7 @@ impl Session {
 /// A connection to HAProxy.
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("HAProxy accepts");
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     stream
 }
 
@@ -288,6 +288,6 @@ pub fn connect_from(host: Ipv4Addr, address: SocketAddr) -> TcpStream {
     bind(&stream, &SocketAddr::from((host, 0))).unwrap();
     connect(&stream, &address).expect("HAProxy accepts");
     let stream = TcpStream::from(stream);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     stream
 }

@@ -103,7 +103,7 @@ impl Authority {
 
     /// A server on a free port that is handed each connection when the client has said hello, with
     /// what it has to send then in the handshake.
-    pub fn greeted_server(
+    pub fn server_after_hello(
         &self,
         talk: impl Fn(&mut TcpStream, &[u8]) + Send + Sync + 'static,
     ) -> Server {

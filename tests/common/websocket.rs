@@ -63,10 +63,10 @@ pub fn acceptance(head: &str) -> String {
 
 /// What a state history sends in a session, in the bytes on the wire and in the order in which it is
 /// due: the answer to the upgrade, the ABI, the status and the block.
-pub type Session = Vec<Vec<u8>>;
+pub type SessionParts = Vec<Vec<u8>>;
 
 /// The session of a node with a request that has this head.
-pub fn session(head: &str, node: &Node) -> Session {
+pub fn session(head: &str, node: &Node) -> SessionParts {
     vec![
         acceptance(head).into_bytes(),
         frame(TEXT, abi().as_bytes()),
@@ -83,7 +83,7 @@ pub fn wait_until_due(stream: &mut (impl Read + ?Sized), part: usize) {
 }
 
 /// Sends a session or its beginning, each part when it is due.
-pub fn play(stream: &mut (impl Read + Write + ?Sized), session: &[Vec<u8>]) {
+pub fn send_parts(stream: &mut (impl Read + Write + ?Sized), session: &[Vec<u8>]) {
     for (n, part) in session.iter().enumerate() {
         wait_until_due(stream, n);
         send(stream, part);
@@ -91,7 +91,11 @@ pub fn play(stream: &mut (impl Read + Write + ?Sized), session: &[Vec<u8>]) {
 }
 
 /// Sends what comes before a part of a session, and waits until that part is due.
-pub fn play_until(stream: &mut (impl Read + Write + ?Sized), session: &[Vec<u8>], part: usize) {
-    play(stream, &session[..part]);
+pub fn send_parts_before(
+    stream: &mut (impl Read + Write + ?Sized),
+    session: &[Vec<u8>],
+    part: usize,
+) {
+    send_parts(stream, &session[..part]);
     wait_until_due(stream, part);
 }

@@ -1,7 +1,7 @@
 //! What a service that is asked over a WebSocket can do wrong, with what the agent, given 400 ms, has to say
 //! of it.
 
-use super::faults::{CUT, Instead, NO_ANSWER, send, send_for_ever};
+use super::faults::{CLOSED_EARLY, NO_ANSWER, WrongAnswer, send, send_for_ever};
 use super::state_history::Node;
 use super::websocket::{BINARY, CLOSE, PING, TEXT, frame};
 use super::{Duplex, response};
@@ -42,7 +42,7 @@ pub const CHANGED_ACCEPTANCES: [(&str, &str, &str); 19] = [
 ];
 
 /// Every way to send something else than the answer to an upgrade; it may end as it does over HTTP.
-pub const INSTEAD_OF_ACCEPTANCE: [(&str, Instead, &str); 6] = [
+pub const WRONG_ACCEPTANCES: [(&str, WrongAnswer, &str); 6] = [
     ("accepts with an endless header", accept_with_endless_header, "sent too long a header"),
     ("accepts with a long header", accept_with_long_header, "sent too long a header"),
     (
@@ -73,7 +73,7 @@ fn accept_with_long_header(stream: &mut dyn Duplex) {
 }
 
 /// Every way to send something else than a message where one is due.
-pub const INSTEAD_OF_MESSAGE: [(&str, Instead, &str); 25] = [
+pub const INVALID_MESSAGES: [(&str, WrongAnswer, &str); 25] = [
     ("a frame of 3 MiB", |stream| declare(stream, 3 << 20), LONG_MESSAGE),
     ("a frame of 2^63 bytes", |stream| declare(stream, 1 << 63), LONG_MESSAGE),
     ("a frame of 2^64 - 1 bytes", |stream| declare(stream, u64::MAX), LONG_MESSAGE),
@@ -104,12 +104,12 @@ pub const INSTEAD_OF_MESSAGE: [(&str, Instead, &str); 25] = [
     ("pings for ever", |stream| send_for_ever(stream, frame(PING, b"are you there?")), NO_ANSWER),
     ("pongs for ever", |stream| send_for_ever(stream, frame(0x8a, b"here I am")), NO_ANSWER),
     ("text for ever", |stream| send_for_ever(stream, frame(TEXT, b"{}")), NO_ANSWER),
-    ("a close frame", |stream| send(stream, frame(CLOSE, &1001_u16.to_be_bytes())), CUT),
-    ("an empty close frame", |stream| send(stream, frame(CLOSE, b"")), CUT),
+    ("a close frame", |stream| send(stream, frame(CLOSE, &1001_u16.to_be_bytes())), CLOSED_EARLY),
+    ("an empty close frame", |stream| send(stream, frame(CLOSE, b"")), CLOSED_EARLY),
     (
         "a close frame within a message",
         |stream| send(stream, [frame(0x02, b""), frame(CLOSE, b"")].concat()),
-        CUT,
+        CLOSED_EARLY,
     ),
 ];
 
@@ -129,15 +129,15 @@ pub const BLOCK: usize = 3;
 
 /// A part of a state history's session, what comes in its place in one frame, and what the agent has to
 /// say of it.
-pub struct Misstatement {
+pub struct WrongMessage {
     pub name: &'static str,
     pub part: usize,
     pub frame: Vec<u8>,
-    pub why: &'static str,
+    pub reason: &'static str,
 }
 
 /// Messages in which a state history says something that is no status or no block.
-pub fn unmeasurable() -> Vec<Misstatement> {
+pub fn unreadable_messages() -> Vec<WrongMessage> {
     let node = Node::healthy();
     let variant = |n: u8, message: Vec<u8>| [&[n], &message[1..]].concat();
     let cut = |message: Vec<u8>, length| message[..length].to_vec();
@@ -163,35 +163,35 @@ pub fn unmeasurable() -> Vec<Misstatement> {
         (BLOCK, "half its positions", cut(node.block(), 150), "ends early"),
         (BLOCK, "half of itself", cut(node.block(), 2000), "ends early"),
     ];
-    let text = [STATUS, BLOCK].map(|part| Misstatement {
+    let text = [STATUS, BLOCK].map(|part| WrongMessage {
         name: "text",
         part,
         frame: frame(TEXT, b"{}"),
-        why: NO_ANSWER,
+        reason: NO_ANSWER,
     });
-    let binary = binary.into_iter().map(|(part, name, message, why)| Misstatement {
+    let binary = binary.into_iter().map(|(part, name, message, reason)| WrongMessage {
         name,
         part,
         frame: frame(BINARY, &message),
-        why,
+        reason,
     });
     binary.chain(text).collect()
 }
 
 /// Numbers that no healthy state history sends: they are measured, and bad.
-pub fn out_of_range() -> Vec<Misstatement> {
+pub fn out_of_range_messages() -> Vec<WrongMessage> {
     let node = Node::healthy();
-    let status = |name, node: Node, why| Misstatement {
+    let status = |name, node: Node, reason| WrongMessage {
         name,
         part: STATUS,
         frame: frame(BINARY, &node.status()),
-        why,
+        reason,
     };
-    let block_of_slot = |name, slot: u32, why| {
+    let block_of_slot = |name, slot: u32, reason| {
         let mut block = node.block();
         let place = block.len() - 2 - 2000;
         block[place..place + 4].copy_from_slice(&slot.to_le_bytes());
-        Misstatement { name, part: BLOCK, frame: frame(BINARY, &block), why }
+        WrongMessage { name, part: BLOCK, frame: frame(BINARY, &block), reason }
     };
     let head = u32::MAX;
     vec![
