@@ -19,12 +19,12 @@ use common::*;
 const ANTELOPE_AGENT: &str = include_str!("../xinetd/antelope-agent-check");
 const WCS_AGENT: &str = include_str!("../xinetd/haproxy-agent-check");
 
-/// The agent on port 1337 that judges every server of a configuration.
+/// The agent on port 1337 that HAProxy asks about every server of a configuration.
 fn agent_for_all(hosts: &Hosts) -> Xinetd {
     Xinetd::start_at(hosts.at(1, 1337), ANTELOPE_AGENT, "--describe --agent-send required")
 }
 
-/// The variables of a configuration: where HAProxy listens, where the agent, and these hosts.
+/// The variables of a configuration: the addresses of HAProxy and the agent, these hosts, and others.
 fn variables(
     hosts: &Hosts,
     names: &[(&'static str, u8)],
@@ -37,7 +37,7 @@ fn variables(
 }
 
 #[test]
-fn each_file_is_valid_without_a_warning_and_with_no_variable_set() {
+fn each_file_is_valid_without_a_warning_and_without_variables() {
     let authority = tls::Authority::new();
     for name in ["wcs.cfg", "antelope.cfg", "websocket.cfg", "external-check.cfg"] {
         let mut command = haproxy();
@@ -52,9 +52,9 @@ fn each_file_is_valid_without_a_warning_and_with_no_variable_set() {
     }
 }
 
-/// Follows a server of a back end down and up again: it gets no new session while it is down, those that
-/// it has live on, and it gets its share when it is back. Each session is one of `open`'s.
-fn a_server_that_is_down_only_keeps_its_sessions(
+/// Takes a server of a back end down and up again. While it is down, its sessions live on and it gets no
+/// new one. Afterwards it gets new ones again. `open` opens a session.
+fn check_that_a_down_server_only_keeps_its_sessions(
     haproxy: &Haproxy,
     backend: &str,
     services: [&Service; 2],
@@ -85,13 +85,14 @@ fn a_server_that_is_down_only_keeps_its_sessions(
     assert!(sessions.iter_mut().all(ClientSession::is_alive));
 }
 
-/// With a tunnel timeout of 2 s, a session that is silent for so long is cut and a busy one is not.
-fn only_a_silent_session_is_cut(open: impl Fn() -> ClientSession) {
+/// Checks, with a tunnel timeout of 2 s, that a silent session is cut after that time and a busy one is
+/// not.
+fn check_that_only_a_silent_session_is_cut(open: impl Fn() -> ClientSession) {
     let (mut silent, mut busy) = (open(), open());
     assert!(silent.is_alive());
     let silent_since = Instant::now();
     let silent = thread::spawn(move || {
-        assert!(silent.socket.read().is_err(), "nothing comes but the end");
+        assert!(silent.socket.read().is_err(), "the session ends without a message");
         silent_since.elapsed()
     });
     while silent_since.elapsed() < Duration::from_secs(4) {
@@ -102,7 +103,7 @@ fn only_a_silent_session_is_cut(open: impl Fn() -> ClientSession) {
     assert!((1.9..4.0).contains(&cut_after.as_secs_f64()), "{cut_after:?}");
 }
 
-/// Two WCS servers with their agents, and the web front end, behind `wcs.cfg`.
+/// Two WCS servers with their agents, a web front end, and HAProxy with `wcs.cfg`.
 struct WcsSite {
     wcs: [Service; 2],
     web: Service,
@@ -153,7 +154,7 @@ impl WcsSite {
 }
 
 #[test]
-fn wcs_gets_the_websockets_and_the_web_front_end_the_rest() {
+fn wcs_gets_the_websockets_and_the_web_front_end_gets_the_rest() {
     let site = WcsSite::start(&[]);
     let (stream, client) = site.connect();
     let mut session =
@@ -195,7 +196,12 @@ fn wcs_gets_the_websockets_and_the_web_front_end_the_rest() {
 fn a_wcs_that_is_down_only_keeps_its_sessions() {
     let site = WcsSite::start(&[]);
     let open = || site.open(&[]);
-    a_server_that_is_down_only_keeps_its_sessions(&site.haproxy, "wcs_back", site.services(), open);
+    check_that_a_down_server_only_keeps_its_sessions(
+        &site.haproxy,
+        "wcs_back",
+        site.services(),
+        open,
+    );
 }
 
 #[test]
@@ -210,7 +216,7 @@ fn a_cookie_keeps_a_client_on_its_wcs_until_that_is_down() {
         let next = site.open(&[("Cookie", &cookie)]);
         assert_eq!((next.server, next.cookie), (first.server.clone(), None));
     }
-    // Who keeps no cookies goes round.
+    // Clients without a cookie are spread over both servers.
     let names: BTreeSet<_> = (0..4).map(|_| site.open(&[]).server).collect();
     assert_eq!(names.len(), 2);
     for service in site.services() {
@@ -242,13 +248,13 @@ fn least_connections_spread_long_connections() {
     let on =
         |sessions: &[ClientSession], name| sessions.iter().filter(|s| s.server == name).count();
     assert_eq!((on(&sessions, "wcs1"), on(&sessions, "wcs2")), (5, 5));
-    // Clients of one server leave: the next go there.
+    // The clients of one server leave, so that new clients go there.
     sessions.retain(|session| session.server == "wcs2");
     site.haproxy.wait_for_stat("wcs_back_leastconn/wcs1", "scur", "0");
     let new: Vec<_> = (0..5).map(|_| open()).collect();
     assert_eq!(on(&new, "wcs1"), 5);
     drop((sessions, new));
-    a_server_that_is_down_only_keeps_its_sessions(
+    check_that_a_down_server_only_keeps_its_sessions(
         &site.haproxy,
         "wcs_back_leastconn",
         site.services(),
@@ -259,10 +265,10 @@ fn least_connections_spread_long_connections() {
 #[test]
 fn a_silent_session_of_wcs_is_cut() {
     let site = WcsSite::start(&[("TUNNEL_TIMEOUT", "2s")]);
-    only_a_silent_session_is_cut(|| site.open(&[]));
+    check_that_only_a_silent_session_is_cut(|| site.open(&[]));
 }
 
-/// Two servers of any WebSocket application behind `websocket.cfg`.
+/// Two servers of a WebSocket application, and HAProxy with `websocket.cfg`.
 struct WebSocketSite {
     hosts: Hosts,
     servers: [Service; 2],
@@ -294,8 +300,8 @@ impl WebSocketSite {
         ClientSession::open(connect(self.haproxy.address), "ws://localhost/chat", &[]).unwrap()
     }
 
-    /// Waits until the agent has judged both servers.
-    fn wait_until_judged(&self) {
+    /// Waits until HAProxy has the agent's reply for both servers.
+    fn wait_until_reported(&self) {
         for name in ["ws1", "ws2"] {
             self.haproxy.wait_for_reason(&format!("application/{name}"), "via agent : up");
         }
@@ -303,9 +309,9 @@ impl WebSocketSite {
 }
 
 #[test]
-fn any_websocket_application_is_balanced_and_told_of_its_clients() {
+fn any_websocket_application_is_balanced_and_learns_its_clients_addresses() {
     let site = WebSocketSite::start(&[]);
-    site.wait_until_judged();
+    site.wait_until_reported();
     let names: Vec<_> = (0..6).map(|_| site.open().server).collect();
     assert!(names.windows(2).all(|two| two[0] != two[1]), "round robin: {names:?}");
 
@@ -321,7 +327,7 @@ fn any_websocket_application_is_balanced_and_told_of_its_clients() {
     assert!(page.text.contains("application") && page.text.contains("ws2"), "{page:?}");
 }
 
-/// The clients that a request's head tells of.
+/// The values of the X-Forwarded-For headers in the head of a request.
 fn forwarded_for(head: &str) -> Vec<String> {
     let lines = head.lines().filter_map(|line| line.split_once(": "));
     let told = lines.filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"));
@@ -333,20 +339,20 @@ fn a_websocket_server_that_is_down_only_keeps_its_sessions() {
     let site = WebSocketSite::start(&[]);
     let services = site.servers.each_ref();
     let open = || site.open();
-    a_server_that_is_down_only_keeps_its_sessions(&site.haproxy, "application", services, open);
+    check_that_a_down_server_only_keeps_its_sessions(&site.haproxy, "application", services, open);
 }
 
 #[test]
 fn a_silent_session_of_any_websocket_is_cut() {
     let site = WebSocketSite::start(&[("TUNNEL_TIMEOUT", "2s")]);
-    only_a_silent_session_is_cut(|| site.open());
+    check_that_only_a_silent_session_is_cut(|| site.open());
 }
 
-/// Prints how many messages went to and fro.
+/// Prints how many messages were echoed.
 #[test]
 fn five_hundred_sessions_live_on_while_servers_go_down_and_up() {
     let site = WebSocketSite::start(&[]);
-    site.wait_until_judged();
+    site.wait_until_reported();
     let mut sessions: Vec<_> = (0..500).map(|_| site.open()).collect();
     let mut echoed = 0;
     let mut echo = |sessions: &mut Vec<ClientSession>| {
@@ -362,7 +368,7 @@ fn five_hundred_sessions_live_on_while_servers_go_down_and_up() {
                 haproxy.stat(server, "status").starts_with(status).then_some(())
             });
         };
-    // Judged down, which costs no session, and up again.
+    // The agent reports each server down and up again. No session may be lost.
     for n in [0, 1] {
         let server = format!("application/{}", site.servers[n].name);
         site.servers[n].set_healthy(false);
@@ -370,7 +376,7 @@ fn five_hundred_sessions_live_on_while_servers_go_down_and_up() {
         site.servers[n].set_healthy(true);
         echo_until(&site.haproxy, &mut sessions, &server, "UP");
     }
-    // Crashed, which costs its own sessions and no other, and started again.
+    // Each server crashes and is started again. Only its own sessions may be lost.
     for n in [0, 1] {
         let name = site.servers[n].name;
         let server = format!("application/{name}");
@@ -385,10 +391,10 @@ fn five_hundred_sessions_live_on_while_servers_go_down_and_up() {
         }
     }
     echo(&mut sessions);
-    println!("{} sessions, {echoed} messages to and fro, none lost", sessions.len());
+    println!("{} sessions, {echoed} messages echoed, none lost", sessions.len());
 }
 
-/// A whole Antelope site behind `antelope.cfg`.
+/// The servers of an Antelope site, and HAProxy with `antelope.cfg`.
 struct AntelopeSite {
     hosts: Hosts,
     nodeos: [Service; 3],
@@ -402,7 +408,7 @@ struct AntelopeSite {
     _agent: Xinetd,
 }
 
-/// Answers the agent's request as nodeos does, and any other with a page.
+/// Answers get_info as nodeos does, and any other request with a page.
 fn nodeos(request: IncomingRequest) {
     match request.path() {
         "/v1/chain/get_info" => {
@@ -431,7 +437,8 @@ fn streaming(request: IncomingRequest) {
     }
 }
 
-/// Speaks its protocol to the agent, which comes without HAProxy between, and echoes to clients.
+/// Speaks the protocol of a state history to the agent, which connects directly. Echoes the messages of
+/// clients, which connect through HAProxy.
 fn ship(request: IncomingRequest) {
     if request.head.to_ascii_lowercase().contains("\r\nx-forwarded-for: ") {
         return request.echo();
@@ -479,7 +486,8 @@ impl AntelopeSite {
                 .map(|(name, n)| start(name, n, 1234, streaming)),
             ship: [("ship1", 7), ("ship2", 8)].map(|(name, n)| start(name, n, 8080, ship)),
             atomic: [("atomic1", 9), ("atomic2", 10)].map(|(name, n)| start(name, n, 9000, atomic)),
-            // p2p is no HTTP, but a server that names itself in an answer does for one.
+            // Real p2p is not HTTP. HAProxy does not read it, so a WebSocket server that gives its name can
+            // stand in.
             p2p: [("p2p1", 11), ("p2p2", 12)]
                 .map(|(name, n)| start(name, n, 9876, |request| request.echo())),
             p2p_apis: [("p2p1", 11), ("p2p2", 12)].map(|(name, n)| start(name, n, 8888, nodeos)),
@@ -570,7 +578,7 @@ fn every_route_of_an_antelope_site_reaches_its_back_end_and_no_other() {
         let head = heads.into_iter().find(|head| head.contains(&mark)).unwrap();
         assert_eq!(forwarded_for(&head), [site.hosts.host(14).to_string()], "{lines:?}");
     }
-    // Only words of the header count, each of them.
+    // The Connection header has to contain the word Upgrade.
     let [_, upgrade, version, key] = UPGRADE;
     for connection in ["Connection: close", "Connection: keep-alive"] {
         let lines = ["GET / HTTP/1.1", "Host: wax.example.com", connection, upgrade, version, key];
@@ -633,9 +641,14 @@ fn an_antelope_server_that_is_down_only_keeps_its_sessions() {
         let haproxy = &site.haproxy;
         scope.spawn(|| {
             let services = site.ship.each_ref();
-            a_server_that_is_down_only_keeps_its_sessions(haproxy, "state_history", services, ship);
+            check_that_a_down_server_only_keeps_its_sessions(
+                haproxy,
+                "state_history",
+                services,
+                ship,
+            );
         });
-        // Requests, which have no sessions to keep.
+        // Back ends with requests only, and no sessions.
         for (backend, services, request) in [
             ("hyperion", &site.hyperion, ["GET /v2/x HTTP/1.1", "Host: wax.example.com"]),
             ("atomic", &site.atomic, ["GET / HTTP/1.1", "Host: atomic.example.com"]),
@@ -660,7 +673,7 @@ fn an_antelope_server_that_is_down_only_keeps_its_sessions() {
 }
 
 #[test]
-fn p2p_sessions_of_a_node_that_lags_are_cut() {
+fn p2p_sessions_of_a_lagging_node_are_cut() {
     let site = AntelopeSite::start(&[]);
     for name in ["p2p1", "p2p2"] {
         site.haproxy.wait_for_reason(&format!("p2p/{name}"), "via agent : up");
@@ -683,14 +696,14 @@ fn silent_sessions_of_an_antelope_site_are_cut() {
     let site = AntelopeSite::start(&[("TUNNEL_TIMEOUT", "2s")]);
     thread::scope(|scope| {
         for url in ["ws://ws-wax.example.com/", "ws://wax.example.com/stream/"] {
-            scope.spawn(|| only_a_silent_session_is_cut(|| site.open(url)));
+            scope.spawn(|| check_that_only_a_silent_session_is_cut(|| site.open(url)));
         }
-        scope.spawn(|| only_a_silent_session_is_cut(|| site.open_p2p()));
+        scope.spawn(|| check_that_only_a_silent_session_is_cut(|| site.open_p2p()));
     });
 }
 
 #[test]
-fn without_an_agent_port_the_wrappers_judge_nodeos_and_state_history() {
+fn without_an_agent_port_external_checks_judge_nodeos_and_state_history() {
     let hosts = Hosts::new();
     let nodes =
         [("api1", 2), ("api2", 3)].map(|(name, n)| Service::start(name, hosts.at(n, 8888), nodeos));
@@ -706,7 +719,8 @@ fn without_an_agent_port_the_wrappers_judge_nodeos_and_state_history() {
     let haproxy = Haproxy::start_shipped("external-check.cfg", hosts.at(0, 80), &variables);
     let ask =
         || ask_http(connect(haproxy.address), &["GET /v1/chain/x HTTP/1.1", "Host: a"]).server();
-    // The whole protocol passes through HAProxy: the agent asks the state history behind it.
+    // The whole protocol passes through HAProxy: here the agent asks the state history by HAProxy's
+    // address.
     let judge = format!("ship|ws://{}", hosts.at(0, 8080));
     agent(&[&judge]).expect("up\n", 0);
     assert_eq!(BTreeSet::from([ask(), ask()]).len(), 2);
