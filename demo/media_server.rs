@@ -1,11 +1,11 @@
 /*!
-A simulated media server, for the demonstration: the two ports of a Flashphoner WCS that matter to an HAProxy
-and its agent.
+A simulated media server for the demonstration, with the two ports of a Flashphoner WCS that HAProxy and the
+agent use.
 
 ```text
 demo-media-server HOST FILE
-    on port 8081 of HOST answers with FILE, the statistics page; on port 8080, where WCS has its WebSockets,
-    only accepts, which is what HAProxy's own check asks for; until it is killed
+    Runs until it is killed. Answers on port 8081 of HOST with FILE, the statistics page. Accepts connections
+    on port 8080, where WCS has its WebSockets; HAProxy's own check only connects.
 ```
 */
 
@@ -47,7 +47,7 @@ fn serve(host: &str, file: &str) -> Result<(), Box<dyn Error>> {
     thread::spawn(move || websockets.incoming().for_each(drop));
     for stream in statistics.incoming() {
         let (stream, file) = (stream?, file.to_owned());
-        // A client that went away is its own affair.
+        // An error here only means that the client has closed its connection.
         thread::spawn(move || answer(stream, &file));
     }
     Ok(())
@@ -56,7 +56,7 @@ fn serve(host: &str, file: &str) -> Result<(), Box<dyn Error>> {
 /// Answers any request with what is in the file now.
 fn answer(mut stream: TcpStream, file: &str) -> io::Result<()> {
     stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
-    // To its end: a connection closed over unread input is reset, and the answer may be lost.
+    // Reads the whole head: closing a connection with unread input resets it, and the answer may be lost.
     let mut head = Vec::new();
     let mut buffer = [0; 1024];
     while !head.ends_with(b"\r\n\r\n") && head.len() < LIMIT {
