@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,6 +20,7 @@ use common::faults::{
 };
 use common::namespace::IsolatedNetwork;
 use common::reply::Reply;
+use common::requests::{services, thresholds};
 use common::state_history::Node;
 use common::tls::Authority;
 use common::websocket::{acceptance, send_parts, send_parts_before, session};
@@ -947,5 +949,22 @@ fn an_answer_that_comes_late_and_takes_long_to_read_is_read_in_time() {
                 is_read && outcome.took < TIMEOUT + Duration::from_millis(50)
             });
         assert!(is_in_time, "{request}: {seen:#?}");
+    }
+}
+
+#[test]
+fn the_kinds_of_requests_include_every_service_and_no_unknown_one() {
+    let kinds: BTreeSet<_> = Kind::all().iter().map(|kind| kind.name.to_owned()).collect();
+    assert!(thresholds().contains(&"hls".to_owned()), "hls is a threshold");
+    let known: BTreeSet<_> = services().into_iter().chain(["hls".to_owned()]).collect();
+    assert_eq!(kinds, known);
+}
+
+/// The soak checks this too when it runs. It is not among the tests that always run.
+#[test]
+fn the_soak_asks_every_service() {
+    let soak = include_str!("../bench/soak.rs");
+    for name in services() {
+        assert!(soak.contains(&format!("\"{name}|")), "bench/soak.rs does not ask {name}");
     }
 }
