@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use common::antelope::{HEAD, atomic_health, get_info, v2_health};
 use common::reply::Reply;
+use common::requests::services;
 use common::state_history::Node;
 use common::*;
 
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
     let hyperion = Server::fixed(v2_health(LAG_S, HEAD - 5));
     let atomic = Server::fixed(atomic_health(LAG_S, "OK"));
     let broken = Server::fixed(atomic_health(LAG_S, "ERROR"));
+    let engine = Server::fixed(r#"{"code":0,"message":"Transport unknown"}"#);
     let node = Node { lag_s: LAG_S, ..Node::healthy() };
     let ship = websocket::state_history_server(std::sync::Arc::new(Mutex::new(node)));
     let faults = faults::http_servers();
@@ -114,6 +116,12 @@ fn main() -> ExitCode {
             Client::asks(format!("hyperion|{}|99999\n", url(&hyperion)), "up # ", "head block"),
             Client::asks(format!("atomic|{}|99999\n", url(&atomic)), "up # ", "head block"),
             Client::asks(format!("atomic|{}|99999\n", url(&broken)), "down # redis", "ERROR"),
+            Client::asks(format!("contract|{}|99999\n", url(&atomic)), "up # ", "head block"),
+            Client::asks(format!("contract|{}|99999\n", url(&broken)), "down # redis", "ERROR"),
+            Client::asks(format!("stream|{}\n", url(&engine)), "up\n", ""),
+            Client::asks(format!("stream|{}\n", url(&nodeos)), "fail # ", "Socket.IO"),
+            Client::asks(format!("ws|ws://{}\n", ship.address), "up\n", ""),
+            Client::asks(format!("ws|ws://{}\n", nodeos.address), "fail # ", "no WebSocket"),
             Client::asks(format!("ship|ws://{}|99999\n", ship.address), "up # head block", ""),
             Client::asks(format!("ship|ws://{}|20\n", ship.address), "down # head block", "/10s"),
             Client::asks("cpu 1000000\n", "up 100% # cpu ", ""),
@@ -127,6 +135,14 @@ fn main() -> ExitCode {
     clients.push(Client::asks(format!("v1|http://{}\n", free_address()), "fail # ", "refused"));
     for (server, why) in &faults {
         clients.push(Client::asks(format!("v1|{}\n", url(server)), "fail # ", why));
+    }
+    for name in services() {
+        let begins = format!("{name}|");
+        let is_asked = clients.iter().any(|client| match client {
+            Client::Asks { line, .. } => line.starts_with(&begins),
+            Client::Leaves | Client::BreaksOff => false,
+        });
+        assert!(is_asked, "no client asks {name}");
     }
 
     let args = format!("--describe --agent-send required --timeout {}", TIMEOUT.as_millis());

@@ -51,7 +51,7 @@ impl Check for AntelopeApi {
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
         let response = http::get(&self.url.join(self.path), self.host.header(), wait);
         let answer = JsonAnswer::of(response.map_err(AnswerError::Ask)?);
-        Ok((self.judge)(&answer, &self.blocks.from_now())?)
+        Ok((self.judge)(&answer, &self.blocks.around_now())?)
     }
 }
 

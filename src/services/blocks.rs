@@ -37,7 +37,7 @@ impl fmt::Display for Blocks {
 
 impl Blocks {
     /// How far a service may be off from the present time.
-    pub fn from_now(self) -> Tolerance {
+    pub fn around_now(self) -> Tolerance {
         Tolerance { blocks: self.0, now_ms: unix_ms(SystemTime::now()) }
     }
 }

@@ -46,7 +46,7 @@ impl Check for StateHistory {
 
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
         let mut socket = WebSocket::open(&self.url, None, wait)?;
-        Ok(judge(|request| exchange(&mut socket, request), || self.blocks.from_now())?)
+        Ok(judge(|request| exchange(&mut socket, request), || self.blocks.around_now())?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::text::json::Json;
 use crate::values::page_error::PageProblem;
-use crate::values::page_format::PageFormat;
+use crate::values::page_format::{PageFormat, TakeValue};
 
 /// The greatest depth at which groups are read. A WCS has groups at depth 1.
 const MAX_DEPTH: usize = 8;
@@ -22,7 +22,7 @@ pub const FORMAT: PageFormat = PageFormat {
 fn read_group(
     group: Json,
     depth_left: usize,
-    take: &mut dyn FnMut(&str, &str),
+    take: &mut TakeValue,
 ) -> Result<(), serde_json::Error> {
     let mut groups = Ok(());
     group.for_each_member(|name, value| {
