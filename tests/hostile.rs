@@ -364,7 +364,7 @@ fn allow_descriptors(count: usize) {
 }
 
 #[test]
-fn a_thousand_hostile_clients_do_not_delay_an_ordinary_check() {
+fn a_thousand_hostile_clients_do_not_make_an_ordinary_check_late() {
     allow_descriptors(CROWD_SIZE + 500);
     for (name, shipped, is_line_required, behaviours) in [
         ("optional line", OPTIONAL, false, &Behaviour::ALL[..]),
