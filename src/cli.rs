@@ -16,8 +16,7 @@ use crate::net::url::{Origin, Protocol, Url, UrlError};
 use crate::reply::line::Style;
 use crate::request::agent_send::AgentSend;
 use crate::text::decimal::decimal;
-use crate::values::load::LoadAverage;
-use crate::values::settings::Settings;
+use crate::values::settings::{LoadAverage, Settings};
 
 /// The longest time that `--timeout` accepts. No HAProxy waits so long for an agent.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);

@@ -9,7 +9,8 @@ use crate::net::resolver::candidates;
 use crate::reply::line::Style;
 use crate::reply::maintenance;
 use crate::reply::outcome::Outcome;
-use crate::values::load::{LoadAverage, count_listed, parse_load_average};
+use crate::values::load::{count_listed, parse_load_average};
+use crate::values::settings::LoadAverage;
 
 /// Reads the text as each of the small files: hosts, resolv.conf, the load average, the list of
 /// processors and the maintenance file.

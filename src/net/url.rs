@@ -11,9 +11,6 @@ use std::net::Ipv6Addr;
 
 use ureq::http::Uri;
 
-/// Where a WCS serves its statistics page on its own host; from Flashphoner's documentation.
-const STATISTICS_PAGE: &str = "http://127.0.0.1:8081/?action=stat";
-
 /// Every scheme that the agent opens, one row each.
 const SCHEMES: &[Scheme] = &[
     Scheme { name: "http", protocol: Protocol::Http, port: 80, is_tls: false },
@@ -149,11 +146,6 @@ impl Url {
             true => Ok(url),
             false => Err(UrlError::Protocol(protocol)),
         }
-    }
-
-    /// Returns the default statistics page: the one that a WCS serves on its own host.
-    pub fn statistics_page() -> Self {
-        Self::parse(STATISTICS_PAGE).unwrap_or_else(|_| unreachable!("a test parses this constant"))
     }
 
     /// Returns the URL as messages show it: without its query, and cut after 40 characters, to leave
@@ -331,11 +323,6 @@ mod tests {
         assert_eq!((origin.host(), origin.bare_host()), ("[::1]", "::1"));
         let origin = Origin::parse("http://A.example.").unwrap();
         assert_eq!((origin.host(), origin.bare_host()), ("a.example.", "a.example."));
-    }
-
-    #[test]
-    fn the_default_page_is_a_url() {
-        assert_eq!(Url::statistics_page().to_string(), "http://127.0.0.1:8081/");
     }
 
     #[test]

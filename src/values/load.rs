@@ -12,6 +12,7 @@ use sysinfo::{CpuRefreshKind, System};
 
 use crate::process::background::{self, BackgroundError};
 use crate::process::deadline::Deadline;
+use crate::values::settings::LoadAverage;
 use crate::values::value::{Source, ValueKind};
 
 pub const CPU: ValueKind = ValueKind {
@@ -30,14 +31,6 @@ const LOAD_AVERAGE: &str = "/proc/loadavg";
 
 /// The list of processors that are online; cpulists(7).
 const ONLINE_PROCESSORS: &str = "/sys/devices/system/cpu/online";
-
-/// Which of the kernel's three load averages is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoadAverage {
-    OneMinute,
-    FiveMinutes,
-    FifteenMinutes,
-}
 
 /// Why the load is unavailable.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! A real HAProxy, and what its stats socket reports.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -93,13 +93,18 @@ impl Haproxy {
         self.folder.path().join("stats")
     }
 
-    /// What HAProxy answers to a command on its stats socket.
+    /// What HAProxy answers to a command on its stats socket. On a busy machine HAProxy may reset the
+    /// connection. Then the command is sent again; every command that tests send may be repeated.
     pub fn command(&self, command: &str) -> String {
-        let mut stream = UnixStream::connect(self.socket()).unwrap();
-        stream.write_all(format!("{command}\n").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        wait_until("HAProxy answers on its stats socket", || {
+            let mut stream = UnixStream::connect(self.socket()).unwrap();
+            let mut answer = String::new();
+            let sent = stream.write_all(format!("{command}\n").as_bytes());
+            match sent.and_then(|()| stream.read_to_string(&mut answer)) {
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
+                result => result.map(|_| answer).map(Some).unwrap(),
+            }
+        })
     }
 
     /// A column of `show stat` for a server, which is named as SERVER or BACKEND/SERVER.
