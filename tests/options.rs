@@ -354,13 +354,13 @@ fn an_origin_is_a_scheme_a_host_and_a_port() {
 }
 
 #[test]
-fn the_keepalived_example_of_the_readme_is_valid() {
-    let readme = fs::read_to_string("README.md").unwrap();
-    let example = readme.split("```\nvrrp_script").nth(1).and_then(|rest| rest.split("```").next());
+fn the_documented_keepalived_example_is_valid() {
+    let page = fs::read_to_string("docs/operation.md").unwrap();
+    let example = page.split("```text\nvrrp_script").nth(1).and_then(|rest| rest.split("```").next());
     let folder = tempfile::tempdir().unwrap();
     let program = shared_copy_of_agent(folder.path());
     let example =
-        example.unwrap().replace("/usr/local/bin/haproxy-agent-check", program.to_str().unwrap());
+        example.unwrap().replace("/usr/bin/haproxy-agent-check", program.to_str().unwrap());
     let file = folder.path().join("keepalived.conf");
     let global = "global_defs {\n    script_user root\n    enable_script_security\n}\n";
     fs::write(&file, format!("{global}vrrp_script{example}")).unwrap();
@@ -371,9 +371,9 @@ fn the_keepalived_example_of_the_readme_is_valid() {
 }
 
 #[test]
-fn the_nagios_example_of_the_readme_is_critical_when_down() {
-    let readme = fs::read_to_string("README.md").unwrap();
-    let example = readme
+fn the_documented_nagios_example_is_critical_when_down() {
+    let page = fs::read_to_string("docs/operation.md").unwrap();
+    let example = page
         .lines()
         .find(|line| line.starts_with("haproxy-agent-check --describe") && line.contains("exit 2"))
         .unwrap();

@@ -101,15 +101,18 @@ fn systemd_passes_on_lines_and_replies() {
     check(|line| ask(address, line));
 }
 
-/// The line of the README that begins so, as a test's own: with its address, the program under test and
-/// its arguments in place of the limits.
-fn readme_line(begin: &str, address: SocketAddr, program: &Path, page: &Server) -> String {
-    let readme = include_str!("../README.md");
-    let line = readme.lines().find(|line| line.starts_with(begin)).expect("it is in the README");
+/// The page docs/installing.md.
+const INSTALLING: &str = include_str!("../docs/installing.md");
+
+/// The line of docs/installing.md that begins so, changed for a test: with the test's address, the program
+/// under test, and arguments in place of the limits.
+fn documented_line(begin: &str, address: SocketAddr, program: &Path, page: &Server) -> String {
+    let line = INSTALLING.lines().find(|line| line.starts_with(begin));
+    let line = line.expect("it is in docs/installing.md");
     let limits = "--describe cpu 90 hls 100";
     assert!(line.contains("9707") && line.contains(limits), "{line}");
     line.replace("9707", &address.port().to_string())
-        .replace("/usr/local/bin/haproxy-agent-check", &program.display().to_string())
+        .replace("/usr/bin/haproxy-agent-check", &program.display().to_string())
         .replace(limits, &agent_args(page).join(" "))
 }
 
@@ -121,12 +124,12 @@ fn shared_folder() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn openbsd_inetd_with_the_line_of_the_readme() {
+fn openbsd_inetd_with_the_line_of_the_documentation() {
     let page = page();
     let address = free_address();
     let (folder, program) = shared_folder();
     let config = folder.path().join("inetd.conf");
-    let line = readme_line("9707 stream tcp", address, &program, &page);
+    let line = documented_line("9707 stream tcp", address, &program, &page);
     std::fs::write(&config, format!("{}:{line}\n", address.ip())).unwrap();
     let mut inetd = Command::new("inetd");
     let _inetd = listening(inetd.arg("-i").arg(&config), address);
@@ -138,12 +141,12 @@ fn openbsd_inetd_with_the_line_of_the_readme() {
 }
 
 #[test]
-fn tcpserver_with_the_lines_of_the_readme() {
+fn tcpserver_with_the_lines_of_the_documentation() {
     let page = page();
     let address = free_address();
     let (folder, program) = shared_folder();
-    let rules = include_str!("../README.md").lines().find(|line| line.contains("| tcprules "));
-    let server = readme_line("tcpserver ", address, &program, &page)
+    let rules = INSTALLING.lines().find(|line| line.contains("| tcprules "));
+    let server = documented_line("tcpserver ", address, &program, &page)
         .replace(" 0 ", &format!(" {} ", address.ip()))
         .replacen("-l 127.0.0.1 ", "-l 0 ", 1);
     let in_folder = |line: &str| line.replace("/etc/", &format!("{}/", folder.path().display()));
@@ -153,7 +156,7 @@ fn tcpserver_with_the_lines_of_the_readme() {
         shell.args(["-c", script]).env("PATH", &path);
         shell
     };
-    let rules = finish(&mut shell(&in_folder(rules.expect("it is in the README"))));
+    let rules = finish(&mut shell(&in_folder(rules.expect("it is in docs/installing.md"))));
     assert_eq!(rules.exit_status, Some(0), "{rules:?}");
     let mut server = shell(&format!("exec {}", in_folder(&server)));
     let _server = listening(server.stderr(Stdio::null()), address);
@@ -163,13 +166,13 @@ fn tcpserver_with_the_lines_of_the_readme() {
 /// The line needs `nofork`. Without it, socat copies between connection and agent, and discards the rest
 /// when the agent's exit status is not 0.
 #[test]
-fn socat_with_the_line_of_the_readme() {
+fn socat_with_the_line_of_the_documentation() {
     let page = page();
     let address = free_address();
     let (folder, program) = shared_folder();
     // A colon would be the end of the argument to socat.
     let args = agent_args(&page).join(" ");
-    let line = readme_line("socat TCP-LISTEN", address, &program, &page)
+    let line = documented_line("socat TCP-LISTEN", address, &program, &page)
         .replace(&args, &args.replace(':', "\\:"))
         .replace(",fork", ",bind=127.0.0.1,fork");
     let mut shell = Command::new("sh");
@@ -198,7 +201,7 @@ fn a_unix_socket_works_like_a_tcp_connection() {
 }
 
 #[test]
-fn telnet_as_in_the_readme() {
+fn telnet_shows_the_reply() {
     let page = page();
     let xinetd = Xinetd::start(&format!("--describe --stats-url {} hls 10", page.url()));
     let mut telnet = Command::new("telnet");
