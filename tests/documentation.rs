@@ -21,8 +21,8 @@ fn program() -> Forms {
 /// The form that the program names when a request to this service has too many fields.
 fn form(service: &str) -> String {
     let servers = ["http://127.0.0.1:1", "ws://127.0.0.1:1", "127.0.0.1:1"];
-    let mut errors = servers.map(|server| agent(&[&format!("{service}|{server}||||||x")]).stderr);
-    let form = errors.iter_mut().find_map(|error| error.trim_end().split_once(" has more than "));
+    let errors = servers.map(|server| agent(&[&format!("{service}|{server}||||||x")]).stderr);
+    let form = errors.iter().find_map(|error| error.trim_end().split_once(" has more than "));
     form.unwrap_or_else(|| panic!("{service}: no form in {errors:?}")).1.to_owned()
 }
 
