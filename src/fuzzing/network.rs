@@ -17,9 +17,9 @@ use crate::process::deadline::Deadline;
 
 const MIB: usize = 1024 * 1024;
 
-/// How many bytes come at once, and the bytes of a server that is asked for a WebSocket with the key
-/// of RFC 6455's example: it is open only if the answer is what the RFC demands, and no message is
-/// longer than the limit.
+/// The first byte is the size of the pieces in which the others come. They are the answer of a server to a
+/// WebSocket upgrade with the key of RFC 6455's example. The WebSocket opens only if the answer is what
+/// the RFC demands. No message is longer than the limit.
 pub fn websocket(data: &[u8]) {
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
     const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -39,7 +39,7 @@ pub fn websocket(data: &[u8]) {
     };
     assert!(header("Sec-WebSocket-Accept", ACCEPT), "{text:?}");
     assert!(header("Upgrade", "websocket") && header("Connection", "upgrade"), "{text:?}");
-    // Every frame has two bytes at least, so this ends.
+    // Every frame has at least two bytes, so the loop ends.
     for _ in 0..=bytes.len() {
         match socket.receive() {
             Ok(message) => {
@@ -53,8 +53,8 @@ pub fn websocket(data: &[u8]) {
     panic!("more messages than bytes");
 }
 
-/// How many bytes come at once, and the bytes of an HTTP server: a body is no longer than its limit,
-/// and as long as the server said.
+/// The first byte is the size of the pieces in which the others come. They are the answer of an HTTP server.
+/// Its body is not longer than the limit, and as long as its head says.
 pub fn http(data: &[u8]) {
     let (server, bytes) = Server::of(data);
     let url = Url::parse("http://127.0.0.1/").unwrap();
@@ -69,7 +69,7 @@ pub fn http(data: &[u8]) {
     };
     assert!(body.len() <= MIB && body.len() <= bytes.len());
     assert!(bytes.windows(7).any(|bytes| bytes == b"HTTP/1."));
-    // Where the answer has one plain head, its body is as long as that says.
+    // If the answer has one plain head, its body is as long as the head says.
     let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
     let text = text.replace("\r\n", "\n");
     let head = text.split("\n\n").next().unwrap_or_default();
@@ -81,19 +81,19 @@ pub fn http(data: &[u8]) {
     let lengths: Vec<&str> =
         head.lines().filter_map(|line| line.strip_prefix("content-length:")).collect();
     if let ([length], false) = (lengths.as_slice(), is_bodiless || head.contains("transfer")) {
-        // The same length may be said again (RFC 9110, 8.6).
+        // The length may be repeated (RFC 9110, 8.6).
         for length in length.split(',') {
             assert_eq!(length.trim().parse(), Ok(body.len()), "{text:?}");
         }
     }
 }
 
-/// A time that fuzzing does not reach.
+/// A deadline that no run of a fuzzer reaches.
 fn deadline() -> Deadline {
     Deadline::new(Instant::now(), Duration::from_secs(3600))
 }
 
-/// A server that has sent all it will send, which comes in pieces.
+/// A server that has sent all its bytes. They are read in pieces.
 #[derive(Clone, Debug)]
 struct Server {
     bytes: Vec<u8>,
@@ -102,7 +102,7 @@ struct Server {
 }
 
 impl Server {
-    /// The first byte says how long pieces are, 0 that all comes at once.
+    /// The first byte is the size of the pieces. If it is 0, all bytes come at once.
     fn of(data: &[u8]) -> (Self, &[u8]) {
         let (piece, bytes) = data.split_first().unwrap_or((&0, &[]));
         let piece = if *piece == 0 { usize::MAX } else { usize::from(*piece) };
@@ -145,8 +145,8 @@ impl<In: Transport> Connector<In> for Connected {
     }
 }
 
-/// A packet of a name server that was asked for an IPv4 or, as the first byte says, an IPv6 address:
-/// it is an answer only if its head says so, and its addresses are among its bytes.
+/// A packet of a name server. The first byte says whether an IPv4 or an IPv6 address was asked for. The packet
+/// is an answer only if its head says so. The addresses in the answer are among its bytes.
 pub fn dns(data: &[u8]) {
     const ID: u16 = 7;
     let (kind, packet) = data.split_first().unwrap_or((&0, &[]));

@@ -14,8 +14,9 @@ use crate::reply::outcome::Outcome;
 use crate::request::parsed::Request;
 use crate::request::thresholds::Thresholds;
 
-/// A line as the words of a command line, and one as HAProxy's: what is understood is the same when
-/// what is shown of it is parsed again, names only URLs that may be opened, and shows no secret.
+/// The first line is the request of the command line, the second is HAProxy's. A request that is understood
+/// is the same after it was shown and parsed again. It names only URLs that may be opened. A message about
+/// a mistake shows no secret.
 pub fn request(data: &[u8]) {
     let mut lines = data.splitn(2, |byte| *byte == b'\n');
     let [first, second] = [lines.next(), lines.next()]
@@ -56,7 +57,7 @@ fn is_same_again(request: &Request) {
     assert_eq!(again.as_ref(), Some(request), "{shown:?}");
 }
 
-/// Whether the server that a URL is checked to name is the one that it names to the HTTP libraries.
+/// Checks that a URL means the same server to the agent and to the HTTP libraries.
 fn may_be_opened(url: &Url) {
     let uri = url.uri();
     let scheme = uri.scheme_str().unwrap().to_ascii_lowercase();
@@ -81,8 +82,8 @@ fn may_be_opened(url: &Url) {
     }
 }
 
-/// What stands between `://` and the last `@`, before a query if it can, of a word that is no URL is not
-/// shown.
+/// Checks that messages do not show the password in a word that is not a URL. The password is in the text
+/// between `://` and the last `@`, before a query if there is one.
 fn shows_no_password(text: &str, shown: &str) {
     const PASSWORD: &str = "hunter2";
     let is_secret = |word: &str| {
@@ -91,7 +92,7 @@ fn shows_no_password(text: &str, shown: &str) {
         let parted = before_query.rsplit_once('@').or(rest.rsplit_once('@'));
         parted.is_some_and(|(user, _)| user.contains(PASSWORD) && Url::parse(word).is_err())
     };
-    // What stands behind the # of a debug request is no part of the word before it.
+    // In a debug request, a # ends the word before it.
     let is_between =
         |c: char| c == '|' || c.is_whitespace() || (c == '#' && text.trim().starts_with("debug|"));
     let mut words = text.split(is_between);
@@ -101,7 +102,7 @@ fn shows_no_password(text: &str, shown: &str) {
     }
 }
 
-/// Arguments, separated by NUL: every option is within its range, whatever else is wrong.
+/// Arguments, separated by NUL. Every option is within its range, even if others are wrong.
 pub fn command_line(data: &[u8]) {
     let args = data.split(|byte| *byte == 0).map(|arg| OsString::from_vec(arg.to_vec()));
     let Command::Run(options) = cli::parse(args) else {

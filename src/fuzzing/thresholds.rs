@@ -14,8 +14,8 @@ use crate::values::sources::find;
 use crate::values::statistics_page::Page;
 use crate::values::value::Value;
 
-/// The names of thresholds with their keys on the statistics page and their default limits: the
-/// contract's table.
+/// The names of thresholds, their keys on the statistics page, and their default limits. Written down here a
+/// second time.
 const NAMES: [(&str, &[&str], f64); 6] = [
     ("cpu", &[], 90.0),
     ("publishers", &["streams_webrtc_in", "streams_rtmp_in", "streams_rtsp_in"], 100.0),
@@ -25,8 +25,8 @@ const NAMES: [(&str, &[&str], f64); 6] = [
     ("band-out", &["global_bandwidth_out"], 100.0),
 ];
 
-/// The words of thresholds, and behind them on a line of its own any page: it is `up` only if a look
-/// at every line of the page finds each value below its limit.
+/// The first line is a request for thresholds, and the rest is a page. The reply is `up` only if a search
+/// through every line of the page finds each value below its limit.
 pub fn statistics(data: &[u8]) {
     let (words, page) = split_line(data);
     let request = match Request::parse(&String::from_utf8_lossy(words)) {
@@ -55,14 +55,14 @@ pub fn statistics(data: &[u8]) {
         });
         let values: Vec<f64> = values.flatten().collect();
         let value = if name == "cpu" { 50.0 } else { values.iter().sum() };
-        // Of JSON groups with the same name only the last was looked at.
+        // If JSON groups have the same name, `reported` has only the last one.
         let may_be_missing = is_default || name == "cpu" || page.contains(&b'{');
         assert!(may_be_missing || !values.is_empty(), "{name}");
         assert!(value < limit, "{name} {value} {limit}");
     }
 }
 
-/// The names and limits in the words of thresholds.
+/// The names and limits in the text of a request.
 fn pairs(text: &str) -> Vec<(String, f64)> {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let pair = |pair: &[&str]| (pair[0].to_owned(), pair[1].parse().unwrap());
@@ -76,13 +76,13 @@ fn keys(name: &str) -> Vec<&str> {
     }
 }
 
-/// A page's value as a number; infinite where it is none of 0 or more.
+/// A page's value as a number. Infinite if it is not a number of 0 or more.
 fn number(text: &str) -> f64 {
     let number = text.trim().parse().unwrap_or(f64::INFINITY);
     if number >= 0.0 { number } else { f64::INFINITY }
 }
 
-/// Every key of a page with its value; `None` for JSON that is not simple.
+/// Every key of a page with its value. `None` for JSON that is not simple.
 fn reported(page: &[u8]) -> Option<Vec<(String, String)>> {
     let text = String::from_utf8_lossy(page);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -123,8 +123,8 @@ fn judge_page(thresholds: &Thresholds, page: Vec<u8>, load: f64) -> Outcome {
     Outcome::Measured(thresholds.judge(values.iter().map(read).collect()))
 }
 
-/// Thresholds and a page made of chosen numbers, some of which are none: it is `up` exactly if plain
-/// comparisons say so, and its weight is what the contract says.
+/// Thresholds, and a page made of chosen numbers, some of them not finite. The reply is `up` exactly if plain
+/// comparisons say so. Its weight follows the formula of the manual page.
 pub fn thresholds(data: &[u8]) {
     let mut choices = Choices(data);
     let (is_json, style) = (choices.flag(), choices.style());
