@@ -355,7 +355,8 @@ fn an_origin_is_a_scheme_a_host_and_a_port() {
 #[test]
 fn the_documented_keepalived_example_is_valid() {
     let page = fs::read_to_string("docs/operation.md").unwrap();
-    let example = page.split("```text\nvrrp_script").nth(1).and_then(|rest| rest.split("```").next());
+    let example =
+        page.split("```text\nvrrp_script").nth(1).and_then(|rest| rest.split("```").next());
     let folder = tempfile::tempdir().unwrap();
     let program = shared_copy_of_agent(folder.path());
     let example =
