@@ -25,7 +25,7 @@ pub struct Service {
 
 /// A check of one server. Its `Display` writes the fields of its request, without the name.
 pub trait Check: fmt::Debug + fmt::Display + Send + Sync {
-    /// The URL that is opened.
+    /// The URL that is opened. A service without URLs in its requests has one too, with a scheme of its own.
     fn url(&self) -> &Url;
 
     /// Asks the service and judges its answer. Fails if the service cannot be judged.
