@@ -1,12 +1,12 @@
 #!/bin/bash
-# What the agent is measured against: the six thresholds as a shell script, with the tools that WCS's
-# own haproxy-agent-check.sh uses, but written to be quick: the page is fetched once, one jq takes
-# every value out of it, one bc compares them all.
+# The agent is compared with this script. It checks the six thresholds with the tools that WCS's own
+# haproxy-agent-check.sh uses. It is written to be fast: it fetches the page once, and one jq and one bc handle
+# all values.
 #
 # Usage: agent.sh URL, where URL is the statistics page as JSON
 set -euo pipefail
 export LC_ALL=C
-# Under xinetd it is the connection.
+# Under xinetd, standard error is the connection.
 exec 2>/dev/null
 
 down() {
@@ -19,7 +19,7 @@ averages=$(uptime)
 IFS=', ' read -r _ load _ <<<"${averages##*load average: }"
 processors=$(getconf _NPROCESSORS_ONLN)
 
-# Group names differ between versions, so all groups become one. What is not reported is passed over.
+# Group names differ between versions of WCS, so `add` merges all groups. A value that is missing is ignored.
 reached=$(curl -sf --max-time 1.5 "$1" | jq -r '
 	def total($keys): [.[$keys[]] | values | tonumber] | add | values;
 	add

@@ -1,4 +1,4 @@
-/* What every agent costs at least: one process that answers and does nothing else. */
+/* An agent that only answers. No agent can cost less than this process. */
 #include <unistd.h>
 
 int main(void)

@@ -1,18 +1,18 @@
 /*!
-The two programs that an agent stands between, for the benchmark: the WCS or nodeos that it
-asks, and the HAProxy that asks the agent.
+Both peers of the agent, for the benchmark: the WCS or nodeos that the agent asks, and the HAProxy that
+asks the agent.
 
 ```text
 bench-peer serve
-    prints its address, then answers until it is killed
+    Prints its address. Then answers until it is killed.
 bench-peer load ADDRESS SECONDS CLIENTS [PERIOD_MS LINE]
-    checks for SECONDS, then prints what it saw as JSON: each client one check after the other, or one
-    every PERIOD_MS with the request LINE
+    Sends checks for SECONDS. Then prints the results as JSON. Each client sends one check after the other,
+    or one check every PERIOD_MS with the request LINE.
 ```
 */
 
 #[path = "../tests/common/state_history.rs"]
-#[allow(dead_code, reason = "the tests need more of a state history")]
+#[allow(dead_code, reason = "only the tests use all of it")]
 mod state_history;
 
 use std::env;
@@ -28,13 +28,13 @@ use state_history::Node;
 const USAGE: &str =
     "usage: bench-peer serve | bench-peer load ADDRESS SECONDS CLIENTS [PERIOD_MS LINE]";
 
-/// HAProxy's default `agent-inter`, which is also how long it waits for an agent.
+/// How long HAProxy waits for an agent by default: its `agent-inter`.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a client of [`serve`] may be silent: the benchmark must not hang on one that is stuck.
+/// How long a client of [`serve`] may be silent. Without this, a client that hangs would stop the benchmark.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The longest request head and the longest agent reply that is read, in bytes.
+/// The limit on a request head and on an agent's reply, in bytes.
 const LIMIT: u64 = 8 * 1024;
 
 fn main() -> ExitCode {
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 }
 
 /// Serves the statistics page, nodeos's `get_info` and a state history on a free loopback port, one
-/// connection after the other.
+/// connection at a time.
 fn serve() -> Result<(), Box<dyn Error>> {
     let text = response("text/plain", include_str!("../tests/fixtures/wcs/stat.txt"));
     let json = response("application/json", include_str!("../tests/fixtures/wcs/stat.json"));
@@ -67,12 +67,12 @@ fn serve() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     println!("{}", listener.local_addr()?);
     loop {
-        // A client that went away is its own affair: the program that it is reports it.
+        // If a client goes away, the client itself reports it.
         let _ = listener.accept().and_then(|(stream, _)| answer(stream, &text, &json, &get_info));
     }
 }
 
-/// The whole answer with `body`, made once so that the server adds little to what is measured.
+/// The whole answer with `body`. It is made only once, so that the server adds little to the measured times.
 fn response(content_type: &str, body: &str) -> String {
     let length = body.len();
     format!(
@@ -90,7 +90,8 @@ fn answer(mut stream: TcpStream, text: &str, json: &str, get_info: &str) -> io::
         state_history::talk(stream, &Node::healthy());
         return Ok(());
     }
-    // To its end: a connection closed over unread input is reset, and the answer may be lost.
+    // Reads the whole head. If unread input is left, the kernel resets the connection, and the answer may be
+    // lost.
     let mut head = Vec::new();
     let mut buffer = [0; LIMIT as usize];
     while !head.ends_with(b"\r\n\r\n") && head.len() < buffer.len() {
@@ -109,20 +110,20 @@ fn answer(mut stream: TcpStream, text: &str, json: &str, get_info: &str) -> io::
     stream.write_all(page.as_bytes())
 }
 
-/// What one client saw.
+/// The results of one client.
 #[derive(Default)]
 struct Seen {
-    /// The time from connecting to the end of the reply, of every reply that was right.
+    /// For every right reply, the time from connecting to the end of the reply.
     latencies: Vec<Duration>,
     failures: usize,
-    /// Why the first failure was one.
+    /// The reason of the first failure.
     reason: Option<String>,
 }
 
-/// Connects to an agent as HAProxy does, `clients` at a time, each one check after the other and at
-/// most one in `period_ms`, with their beginnings spread over the period.
+/// Checks an agent as HAProxy does, with `clients` at the same time. Each client sends one check after the
+/// other, and at most one in `period_ms`. The clients start spread over the period.
 ///
-/// A check that is under way when the time is over is still waited for, like any other.
+/// A check that has begun before the time is over is completed and counted.
 fn load(
     address: &str,
     seconds: &str,
@@ -174,7 +175,8 @@ fn load(
     Ok(())
 }
 
-/// Checks from `begin` to `until`, each check a `period` after the one before or as soon as that is over.
+/// Sends checks from `begin` to `until`. Each check starts a `period` after the one before, or later if that
+/// one has not ended yet.
 fn check_until(
     address: SocketAddr,
     begin: Instant,
@@ -199,7 +201,7 @@ fn check_until(
     seen
 }
 
-/// One agent check: fails unless the whole reply is one line that begins with `up`.
+/// Sends one check. Fails unless the whole reply is one line that begins with `up`.
 fn check(address: SocketAddr, line: &str) -> Result<(), String> {
     let reply = read_reply(address, line).map_err(|error| error.to_string())?;
     let is_line = reply.ends_with('\n') && reply.lines().count() == 1;

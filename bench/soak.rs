@@ -1,14 +1,15 @@
 /*!
-A long soak: connections through a real xinetd, from many clients at once, to services that are well, bad
-and faulty, with clients that misbehave in between. Every answer is counted as right, wrong or missing.
+A soak: many connections through a real xinetd, from many clients at once. The services are healthy,
+unhealthy or faulty. Some clients break off. Every answer is counted as right, wrong or missing.
 
 ```text
-cargo test --release --test soak -- [CONNECTIONS]    200,000 unless given
+cargo test --release --test soak -- [CONNECTIONS]    the default is 200,000
 ```
 
-Not one of the tests that always run, since it takes minutes. Fails if any answer is wrong or missing, or if
-afterwards xinetd has more descriptors than before, or children. Late answers are counted and are no failure:
-so many clients at once leave no processor free, and who waits for one says nothing of the agent.
+It takes minutes, so it runs only when it is named. It fails if an answer is wrong or missing. It also fails if
+afterwards xinetd has child processes, or more descriptors than before. Late answers are counted, but they are
+not failures: so many clients keep all processors busy, and a run that waits for a processor is late without a
+fault of its own.
 */
 
 #[path = "../tests/common/mod.rs"]
@@ -25,33 +26,34 @@ use std::time::{Duration, Instant};
 
 use common::antelope::{HEAD, atomic_health, get_info, v2_health};
 use common::reply::Reply;
+use common::requests::services;
 use common::state_history::Node;
 use common::*;
 
-/// How many clients ask at once.
+/// The number of clients that connect at the same time.
 const CLIENTS: usize = 32;
 
-/// The agent's `--timeout`; the faults say that they were given so long.
+/// The agent's `--timeout`. The expected reasons of some faults name it.
 const TIMEOUT: Duration = Duration::from_millis(400);
 
-/// When an answer is late, by the contract.
+/// An answer is late after this time: the timeout plus 50 ms.
 const LATE: Duration = Duration::from_millis(400 + 50);
 
-/// How old the head block is that services report: in sync or not by the request's BLOCKS alone, however
-/// long the soak lasts.
+/// The lag of the head block that services report. It is so large that the time a soak takes does not matter:
+/// only BLOCKS of the request decides whether a service is in sync.
 const LAG_S: f64 = 600.0;
 
 /// What a client does.
 enum Client {
-    /// Sends a line and expects an answer that begins and goes on like this.
+    /// Sends a line. The answer must begin with `begins` and contain `holds`.
     Asks { line: String, begins: &'static str, holds: &'static str },
-    /// Closes at once, and expects nothing.
+    /// Closes at once and expects no answer.
     Leaves,
-    /// Sends a part of a line, and closes.
+    /// Sends a part of a line, closes and expects no answer.
     BreaksOff,
 }
 
-/// What came of one connection.
+/// The result of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Answer {
     Right,
@@ -97,13 +99,14 @@ fn main() -> ExitCode {
     let hyperion = Server::fixed(v2_health(LAG_S, HEAD - 5));
     let atomic = Server::fixed(atomic_health(LAG_S, "OK"));
     let broken = Server::fixed(atomic_health(LAG_S, "ERROR"));
+    let engine = Server::fixed(r#"{"code":0,"message":"Transport unknown"}"#);
     let node = Node { lag_s: LAG_S, ..Node::healthy() };
     let ship = websocket::state_history_server(std::sync::Arc::new(Mutex::new(node)));
     let faults = faults::http_servers();
 
     let mut clients = vec![Client::Leaves, Client::BreaksOff];
     let url = |server: &Server| format!("http://{}", server.address);
-    // Twice each, so that most connections are those of every day.
+    // Each of these twice, so that most connections are ordinary ones.
     for _ in 0..2 {
         clients.extend([
             Client::asks(format!("v1|{}|99999\n", url(&nodeos)), "up # head block behind", ""),
@@ -113,6 +116,12 @@ fn main() -> ExitCode {
             Client::asks(format!("hyperion|{}|99999\n", url(&hyperion)), "up # ", "head block"),
             Client::asks(format!("atomic|{}|99999\n", url(&atomic)), "up # ", "head block"),
             Client::asks(format!("atomic|{}|99999\n", url(&broken)), "down # redis", "ERROR"),
+            Client::asks(format!("contract|{}|99999\n", url(&atomic)), "up # ", "head block"),
+            Client::asks(format!("contract|{}|99999\n", url(&broken)), "down # redis", "ERROR"),
+            Client::asks(format!("stream|{}\n", url(&engine)), "up\n", ""),
+            Client::asks(format!("stream|{}\n", url(&nodeos)), "fail # ", "Socket.IO"),
+            Client::asks(format!("ws|ws://{}\n", ship.address), "up\n", ""),
+            Client::asks(format!("ws|ws://{}\n", nodeos.address), "fail # ", "no WebSocket"),
             Client::asks(format!("ship|ws://{}|99999\n", ship.address), "up # head block", ""),
             Client::asks(format!("ship|ws://{}|20\n", ship.address), "down # head block", "/10s"),
             Client::asks("cpu 1000000\n", "up 100% # cpu ", ""),
@@ -121,17 +130,25 @@ fn main() -> ExitCode {
             Client::asks("nonsense\n", "fail # 'nonsense' is none of", ""),
         ]);
     }
-    // No end of line: 50 ms of silence are.
+    // Without a line end, 50 ms of silence end the line.
     clients.push(Client::asks("cpu 0", "down # cpu ", ""));
     clients.push(Client::asks(format!("v1|http://{}\n", free_address()), "fail # ", "refused"));
     for (server, why) in &faults {
         clients.push(Client::asks(format!("v1|{}\n", url(server)), "fail # ", why));
     }
+    for name in services() {
+        let begins = format!("{name}|");
+        let is_asked = clients.iter().any(|client| match client {
+            Client::Asks { line, .. } => line.starts_with(&begins),
+            Client::Leaves | Client::BreaksOff => false,
+        });
+        assert!(is_asked, "no client asks {name}");
+    }
 
     let args = format!("--describe --agent-send required --timeout {}", TIMEOUT.as_millis());
     let shipped = include_str!("../xinetd/antelope-agent-check");
     let xinetd = Xinetd::start_file(shipped, &args);
-    // Whoever waited for it to listen was a connection too.
+    // The check whether xinetd listens was a connection too.
     xinetd.wait_until_idle();
     let before = (xinetd.children().len(), xinetd.descriptors());
     let counts: Mutex<BTreeMap<Answer, usize>> = Mutex::default();
@@ -146,7 +163,8 @@ fn main() -> ExitCode {
                     if n >= count {
                         return;
                     }
-                    // 7 is no divisor of how many there are, so that neighbours differ.
+                    // Steps of 7, so that neighbours differ. 7 does not divide the number of clients, so
+                    // every client has its turn.
                     let client = &clients[n * 7 % clients.len()];
                     let asked = Instant::now();
                     let (answer, reply) = client.connect(xinetd.address);
@@ -186,7 +204,7 @@ fn main() -> ExitCode {
     );
     println!("longest               {} ms", longest.as_millis());
     xinetd.wait_until_idle();
-    // It closes a connection a moment after the run has ended.
+    // xinetd closes a connection a moment after the run has ended.
     let has_no_more = |after: &usize| *after <= before.1;
     let seen = (0..100).map(|_| {
         thread::sleep(Duration::from_millis(20));

@@ -1,11 +1,11 @@
 /*!
-A simulated media server, for the demonstration: the two ports of a Flashphoner WCS that matter to an HAProxy
-and its agent.
+A simulated media server, for the demonstration. It has the two ports of a Flashphoner WCS that HAProxy and the
+agent use.
 
 ```text
 demo-media-server HOST FILE
-    on port 8081 of HOST answers with FILE, the statistics page; on port 8080, where WCS has its WebSockets,
-    only accepts, which is what HAProxy's own check asks for; until it is killed
+    On port 8081 of HOST it answers with FILE, the statistics page. On port 8080, where WCS has its WebSockets,
+    it only accepts connections; HAProxy's own check needs no more. It runs until it is killed.
 ```
 */
 
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// How long a client may be silent.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The longest request head that is read, in bytes.
+/// The limit on a request head, in bytes.
 const LIMIT: usize = 8 * 1024;
 
 fn main() -> ExitCode {
@@ -47,16 +47,17 @@ fn serve(host: &str, file: &str) -> Result<(), Box<dyn Error>> {
     thread::spawn(move || websockets.incoming().for_each(drop));
     for stream in statistics.incoming() {
         let (stream, file) = (stream?, file.to_owned());
-        // A client that went away is its own affair.
+        // If a client goes away, there is nothing to report.
         thread::spawn(move || answer(stream, &file));
     }
     Ok(())
 }
 
-/// Answers any request with what is in the file now.
+/// Answers any request with the present content of the file.
 fn answer(mut stream: TcpStream, file: &str) -> io::Result<()> {
     stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
-    // To its end: a connection closed over unread input is reset, and the answer may be lost.
+    // Reads the whole head. If unread input is left, the kernel resets the connection, and the answer may be
+    // lost.
     let mut head = Vec::new();
     let mut buffer = [0; 1024];
     while !head.ends_with(b"\r\n\r\n") && head.len() < LIMIT {

@@ -9,12 +9,12 @@ const { chromium } = require("playwright-core");
 
 const [executablePath, statisticsUrl, command, outputFile, folder] = process.argv.slice(2);
 
-// HAProxy's statistics page where the mouse is on the last check of the server that is down: HAProxy shows
-// the agent's reason there.
+// HAProxy's statistics page. The mouse is on the last check of the server that is down, because HAProxy shows the
+// agent's reason there.
 async function takeStatistics(browser) {
-  // As narrow as the table can be: the tooltip goes beyond its right edge.
+  // As narrow as possible: the tooltip goes beyond the right edge of the table.
   const page = await browser.newPage({ viewport: { width: 900, height: 700 } });
-  // Without the refresh that would take the mouse's tooltip away.
+  // Without the refresh, which would close the tooltip.
   await page.goto(statisticsUrl + ";norefresh");
   const row = page.locator("tr.active_down").first();
   const lastCheck = row.locator("td > u").filter({ hasText: "via agent" });
@@ -28,7 +28,7 @@ async function takeStatistics(browser) {
   await page.screenshot({ path: file, clip: around(boxes), fullPage: true });
 }
 
-// What the command wrote to a terminal, in its colours.
+// The output of the command on a terminal, with its colours.
 async function takeTerminal(browser) {
   const page = await browser.newPage({ deviceScaleFactor: 1.5 });
   const output = fs.readFileSync(outputFile, "utf8").replaceAll("\r\n", "\n").trimEnd();
@@ -41,7 +41,7 @@ async function takeTerminal(browser) {
   await page.locator("pre").screenshot({ path: path.join(folder, "explain.png") });
 }
 
-// HTML for a text with ECMA-48's renditions; of these the agent uses four.
+// HTML for a text with colour codes of ECMA-48. The agent uses only these four.
 function coloured(text) {
   const classes = { 31: "red", 32: "green", 33: "yellow" };
   return escape(text).replace(/\x1b\[(\d+)m/g, (_, code) =>
@@ -52,7 +52,7 @@ function escape(text) {
   return text.replace(/&/g, "&amp;").replace(/</g, "&lt;");
 }
 
-// The rectangle around boxes, with a little air.
+// The rectangle around boxes, with a small margin.
 function around(boxes) {
   const air = 3;
   const left = Math.min(...boxes.map((box) => box.x)) - air;

@@ -2,22 +2,30 @@
 The command line: options with their meaning and defaults, and the words of the request.
 */
 
+use std::error::Error;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lexopt::prelude::*;
 
-use crate::net::url::{Origin, Url, UrlError, without_secrets};
-use crate::reply::Style;
+use crate::net::secrets::without_secrets;
+use crate::net::url::{Origin, Protocol, Url, UrlError};
+use crate::reply::line::Style;
+use crate::request::agent_send::AgentSend;
 use crate::text::decimal::decimal;
-use crate::values::load::Period;
+use crate::values::settings::{LoadAverage, Settings};
 
-/// Longer than any HAProxy waits for an agent.
+/// The longest time that `--timeout` accepts. No HAProxy waits so long for an agent.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// The answer to `--help`: one screen.
-pub const HELP: &str = "\
+/// The answer to `--version`.
+const VERSION: &str = concat!("haproxy-agent-check ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// The answer to `--help`. It fits on one screen.
+const HELP: &str = "\
 Usage: haproxy-agent-check [OPTIONS] [REQUEST]...
 
 Request: NAME [LIMIT] [NAME [LIMIT]]..., down when a value reaches its limit;
@@ -30,58 +38,43 @@ Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion;
   -u, --stats-url URL    statistics page [http://127.0.0.1:8081/?action=stat]
   -t, --timeout TIME     time for the whole run: 1500ms, 1.5s, 1500 [1500ms]
       --load 1|5|15      minutes of the load average that cpu uses [5]
-  -w, --weight-from PCT  lower the weight from PCT % of a limit on, 0 to 99
-  -d, --describe         say why, behind a #
-  -e, --explain          table of values and limits on standard error
+  -w, --weight-from PCT  reduce the weight above PCT % of a limit, 0 to 99
+  -d, --describe         add the reason to the reply, after a #
+  -e, --explain          print a table of values and limits on standard error
       --agent-send MODE  HAProxy's line: optional, required, ignore [optional]
   -a, --allow-url ORIGIN scheme://host[:port] that request lines may name
-  -m, --maint-file PATH  answer what the file says while it is there
+  -m, --maint-file PATH  reply what this file says while it exists
   -l, --syslog           log every reply that is not up
-  -h, --help             print this
+  -h, --help             print this help
   -V, --version          print the version
 
 Exit status: 0 up, 1 any other state, 2 options or request not understood
 ";
 
-/// What the request line on standard input means to a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AgentSend {
-    /// Used if it is there in time.
-    Optional,
-    /// Waited for.
-    Required,
-    /// Not read as a request.
-    Ignore,
-}
-
-/// What a run is to do.
-#[derive(Clone, Debug, PartialEq)]
+/// What the options say about a run.
+#[derive(Debug)]
 pub struct Options {
-    pub stats_url: Url,
+    pub settings: Settings,
+    /// The time for the whole run.
     pub timeout: Duration,
-    pub load: Period,
-    /// In percent of a limit.
-    pub weight_from: Option<f64>,
-    pub describe: bool,
+    pub style: Style,
     pub explain: bool,
     pub agent_send: AgentSend,
     pub allow_urls: Vec<Origin>,
     pub maint_file: Option<PathBuf>,
     pub syslog: bool,
-    /// The words of the request.
+    /// The words of the request, joined by spaces.
     pub words: String,
-    /// What is wrong with the options, in a sentence.
-    pub misuse: Option<String>,
+    /// The first mistake in the options.
+    pub misuse: Option<Arc<OptionError>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            stats_url: Url::statistics_page(),
+            settings: Settings::default(),
             timeout: Duration::from_millis(1500),
-            load: Period::FiveMinutes,
-            weight_from: None,
-            describe: false,
+            style: Style::default(),
             explain: false,
             agent_send: AgentSend::Optional,
             allow_urls: Vec::new(),
@@ -93,149 +86,179 @@ impl Default for Options {
     }
 }
 
-impl Options {
-    /// What the options say about replies.
-    pub fn style(&self) -> Style {
-        Style {
-            describe: self.describe,
-            weight_from_percent: self.weight_from,
-            takes_back: self.maint_file.is_some(),
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    Run(Box<Options>),
+    /// Print this text and exit.
+    Print(&'static str),
+}
+
+/// A mistake in the options. Displayed as a sentence that says what would be right.
+#[derive(Debug)]
+pub enum OptionError {
+    /// An unknown option, a value that is missing, or a value that is not expected.
+    Syntax(lexopt::Error),
+    /// A number with a minus sign, such as `-5`.
+    Negative(char),
+    Value {
+        option: &'static str,
+        text: String,
+        expected: &'static str,
+    },
+    Url {
+        option: &'static str,
+        text: String,
+        error: UrlError,
+    },
+    EmptyPath,
+}
+
+impl Error for OptionError {}
+
+impl From<lexopt::Error> for OptionError {
+    fn from(error: lexopt::Error) -> Self {
+        Self::Syntax(error)
+    }
+}
+
+impl fmt::Display for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(error) => write!(f, "{error}; see haproxy-agent-check --help"),
+            Self::Negative(digit) => {
+                write!(f, "'-{digit}' is no option, and a limit is a number of 0 or more")
+            }
+            Self::Value { option, text, expected } => write!(f, "{option}: '{text}' is {expected}"),
+            Self::Url { option, error: UrlError::TooLong, .. } => {
+                write!(f, "{option} {}", UrlError::TooLong)
+            }
+            Self::Url { option, text, error } => {
+                write!(f, "{option}: '{}' {error}", without_secrets(text))
+            }
+            Self::EmptyPath => f.write_str("--maint-file: the path is empty"),
         }
     }
 }
 
-/// What the command line asks for.
-#[derive(Debug, PartialEq)]
-pub enum Command {
-    Run(Box<Options>),
-    Help,
-    Version,
-}
-
-/// What an argument is for, besides being an option.
-enum Role {
+/// What an argument is.
+enum Argument {
     Option,
     Word(String),
-    Other(Command),
+    Print(&'static str),
 }
 
-/// Parses the command line without its program name; the words of the request stay words.
+/// Parses the command line without its program name. The words of the request are not parsed.
 ///
-/// What is wrong is kept as [`Options::misuse`], and the rest still counts: a reply on a mistake is
-/// logged, explained and overruled by a maintenance file like any other.
+/// A mistake becomes [`Options::misuse`], and the other options still count. So the reply to a mistake is
+/// logged and explained like any other, and a maintenance file still takes the server out.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Command {
     let mut options = Options::default();
     let mut words = Vec::new();
     let mut parser = lexopt::Parser::from_args(args);
     loop {
         match parse_next(&mut parser, &mut options) {
-            Ok(Some(Role::Option)) => {}
-            Ok(Some(Role::Word(word))) => words.push(word),
-            Ok(Some(Role::Other(command))) => return command,
+            Ok(Some(Argument::Option)) => {}
+            Ok(Some(Argument::Word(word))) => words.push(word),
+            Ok(Some(Argument::Print(text))) => return Command::Print(text),
             Ok(None) => break,
-            Err(misuse) => options.misuse = options.misuse.or(Some(misuse)),
+            Err(misuse) => options.misuse = options.misuse.or(Some(Arc::new(misuse))),
         }
     }
     options.words = words.join(" ");
     Command::Run(Box::new(options))
 }
 
-/// Takes the next argument, `None` behind the last. Fails with a sentence that names what is wrong and
-/// says what would be right.
-fn parse_next(parser: &mut lexopt::Parser, options: &mut Options) -> Result<Option<Role>, String> {
-    let Some(arg) = parser.next().map_err(|error| see_help(&error))? else {
+/// Parses the next argument. Returns `None` after the last argument.
+fn parse_next(
+    parser: &mut lexopt::Parser,
+    options: &mut Options,
+) -> Result<Option<Argument>, OptionError> {
+    let Some(arg) = parser.next()? else {
         return Ok(None);
     };
     match arg {
-        Short('h') | Long("help") => return Ok(Some(Role::Other(Command::Help))),
-        Short('V') | Long("version") => return Ok(Some(Role::Other(Command::Version))),
-        Value(word) => return Ok(Some(Role::Word(word.to_string_lossy().into_owned()))),
-        Short('u') | Long("stats-url") => options.stats_url = parse_stats_url(&value(parser)?)?,
-        Short('t') | Long("timeout") => options.timeout = parse_timeout(&value(parser)?)?,
-        Long("load") => options.load = parse_load(&value(parser)?)?,
-        Short('w') | Long("weight-from") => {
-            options.weight_from = Some(parse_weight_from(&value(parser)?)?);
+        Short('h') | Long("help") => return Ok(Some(Argument::Print(HELP))),
+        Short('V') | Long("version") => return Ok(Some(Argument::Print(VERSION))),
+        Value(word) => return Ok(Some(Argument::Word(word.to_string_lossy().into_owned()))),
+        Short('u') | Long("stats-url") => {
+            options.settings.stats_url = parse_stats_url(value(parser)?)?;
         }
-        Short('d') | Long("describe") => options.describe = true,
+        Short('t') | Long("timeout") => options.timeout = parse_timeout(value(parser)?)?,
+        Long("load") => options.settings.load = parse_load(value(parser)?)?,
+        Short('w') | Long("weight-from") => {
+            options.style.weight_from_percent = Some(parse_weight_from(value(parser)?)?);
+        }
+        Short('d') | Long("describe") => options.style.describe = true,
         Short('e') | Long("explain") => options.explain = true,
-        Long("agent-send") => options.agent_send = parse_agent_send(&value(parser)?)?,
-        Short('a') | Long("allow-url") => options.allow_urls.push(parse_origin(&value(parser)?)?),
+        Long("agent-send") => options.agent_send = parse_agent_send(value(parser)?)?,
+        Short('a') | Long("allow-url") => options.allow_urls.push(parse_origin(value(parser)?)?),
         Short('m') | Long("maint-file") => {
-            let path = parser.value().map_err(|error| see_help(&error))?;
+            let path = parser.value()?;
             if path.is_empty() {
-                return Err("--maint-file: the path is empty".to_owned());
+                return Err(OptionError::EmptyPath);
             }
             options.maint_file = Some(path.into());
+            options.style.is_ready = true;
         }
         Short('l') | Long("syslog") => options.syslog = true,
-        Short(digit) if digit.is_ascii_digit() => {
-            return Err(format!("'-{digit}' is no option, and a limit is a number of 0 or more"));
-        }
-        Short(_) | Long(_) => return Err(see_help(&arg.unexpected())),
+        Short(digit) if digit.is_ascii_digit() => return Err(OptionError::Negative(digit)),
+        Short(_) | Long(_) => return Err(arg.unexpected().into()),
     }
-    Ok(Some(Role::Option))
+    Ok(Some(Argument::Option))
 }
 
-fn see_help(error: &lexopt::Error) -> String {
-    format!("{error}; see haproxy-agent-check --help")
+fn value(parser: &mut lexopt::Parser) -> Result<String, OptionError> {
+    Ok(parser.value()?.to_string_lossy().into_owned())
 }
 
-fn value(parser: &mut lexopt::Parser) -> Result<String, String> {
-    let value = parser.value().map_err(|error| see_help(&error))?;
-    Ok(value.to_string_lossy().into_owned())
-}
-
-/// Parses a time as HAProxy writes it: a number, in milliseconds unless `ms` or `s` follows.
-fn parse_timeout(text: &str) -> Result<Duration, String> {
+/// Parses a time as HAProxy writes it: a number in milliseconds, or with the unit `ms` or `s`.
+fn parse_timeout(text: String) -> Result<Duration, OptionError> {
     let (number, unit_ms) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
         (Some(number), _) => (number, 1.0),
         (None, Some(number)) => (number, 1000.0),
-        (None, None) => (text, 1.0),
+        (None, None) => (text.as_str(), 1.0),
     };
+    let (option, expected) = ("--timeout", "no time from 1ms to 3600s");
     decimal(number)
         .and_then(|number| Duration::try_from_secs_f64(number * unit_ms / 1000.0).ok())
         .filter(|time| *time >= Duration::from_millis(1) && *time <= LONGEST_TIMEOUT)
-        .ok_or_else(|| format!("--timeout: '{text}' is no time from 1ms to 3600s"))
+        .ok_or(OptionError::Value { option, text, expected })
 }
 
-fn parse_stats_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).and_then(Url::http);
-    url.map_err(|error| wrong_url("--stats-url", text, error))
+fn parse_stats_url(text: String) -> Result<Url, OptionError> {
+    let option = "--stats-url";
+    Url::of(&text, Protocol::Http).map_err(|error| OptionError::Url { option, text, error })
 }
 
-fn parse_origin(text: &str) -> Result<Origin, String> {
-    Origin::parse(text).map_err(|error| wrong_url("--allow-url", text, error))
+fn parse_origin(text: String) -> Result<Origin, OptionError> {
+    let option = "--allow-url";
+    Origin::parse(&text).map_err(|error| OptionError::Url { option, text, error })
 }
 
-fn wrong_url(option: &str, text: &str, error: UrlError) -> String {
-    match error {
-        UrlError::TooLong => format!("{option} {error}"),
-        _ => format!("{option}: '{}' {error}", without_secrets(text)),
-    }
-}
-
-fn parse_weight_from(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').unwrap_or(text);
-    decimal(number)
+fn parse_weight_from(text: String) -> Result<f64, OptionError> {
+    let (option, expected) = ("--weight-from", "no percentage from 0 to 99");
+    decimal(text.strip_suffix('%').unwrap_or(&text))
         .filter(|percent| *percent <= 99.0)
-        .ok_or_else(|| format!("--weight-from: '{text}' is no percentage from 0 to 99"))
+        .ok_or(OptionError::Value { option, text, expected })
 }
 
-fn parse_load(text: &str) -> Result<Period, String> {
-    match text {
-        "1" => Ok(Period::OneMinute),
-        "5" => Ok(Period::FiveMinutes),
-        "15" => Ok(Period::FifteenMinutes),
-        _ => Err(format!("--load: '{text}' is not 1, 5 or 15")),
+fn parse_load(text: String) -> Result<LoadAverage, OptionError> {
+    match text.as_str() {
+        "1" => Ok(LoadAverage::OneMinute),
+        "5" => Ok(LoadAverage::FiveMinutes),
+        "15" => Ok(LoadAverage::FifteenMinutes),
+        _ => Err(OptionError::Value { option: "--load", text, expected: "not 1, 5 or 15" }),
     }
 }
 
-fn parse_agent_send(text: &str) -> Result<AgentSend, String> {
-    match text {
+fn parse_agent_send(text: String) -> Result<AgentSend, OptionError> {
+    let (option, expected) = ("--agent-send", "not optional, required or ignore");
+    match text.as_str() {
         "optional" => Ok(AgentSend::Optional),
         "required" => Ok(AgentSend::Required),
         "ignore" => Ok(AgentSend::Ignore),
-        _ => Err(format!("--agent-send: '{text}' is not optional, required or ignore")),
+        _ => Err(OptionError::Value { option, text, expected }),
     }
 }
 
@@ -243,30 +266,36 @@ fn parse_agent_send(text: &str) -> Result<AgentSend, String> {
 mod tests {
     use super::*;
 
-    fn options(args: &[&str]) -> Result<Options, String> {
+    fn options(args: &[&str]) -> Options {
         match parse(args.iter().map(OsString::from)) {
-            Command::Run(options) => Ok(*options),
-            other => Err(format!("{other:?}")),
+            Command::Run(options) => *options,
+            Command::Print(text) => panic!("{text}"),
         }
+    }
+
+    fn misuse(args: &[&str]) -> Option<String> {
+        options(args).misuse.map(|misuse| misuse.to_string())
     }
 
     #[test]
     fn times_are_read_as_haproxy_writes_them() {
+        let parse = |text: &str| parse_timeout(text.to_owned());
         for (text, ms) in [("1500ms", 1500), ("1.5s", 1500), ("2s", 2000), ("250", 250), ("1", 1)] {
-            assert_eq!(parse_timeout(text), Ok(Duration::from_millis(ms)), "{text}");
+            assert_eq!(parse(text).unwrap(), Duration::from_millis(ms), "{text}");
         }
         for text in ["", "s", "ms", "0", "0s", "-1", "1m", "1e3", "inf", "nans", "1 s", "3601s"] {
-            assert!(parse_timeout(text).is_err(), "{text}");
+            assert!(parse(text).is_err(), "{text}");
         }
-        assert!(parse_timeout(&"9".repeat(400)).is_err());
+        assert!(parse(&"9".repeat(400)).is_err());
     }
 
     #[test]
     fn options_and_words_come_in_any_order() {
-        let a = options(&["-d", "-t2s", "cpu", "70", "--load=15"]).unwrap();
-        let b = options(&["cpu 70", "--load", "15", "--timeout", "2000", "--describe"]).unwrap();
-        assert_eq!(a, b);
-        assert!(a.describe && a.load == Period::FifteenMinutes);
+        let a = options(&["-d", "-t2s", "cpu", "70", "--load=15"]);
+        let b = options(&["cpu 70", "--load", "15", "--timeout", "2000", "--describe"]);
+        assert_eq!(format!("{a:?}"), format!("{b:?}"));
+        assert!(a.style.describe && a.settings.load == LoadAverage::FifteenMinutes);
+        assert_eq!(a.words, "cpu 70");
     }
 
     #[test]
@@ -276,38 +305,42 @@ mod tests {
             ("required", AgentSend::Required),
             ("ignore", AgentSend::Ignore),
         ] {
-            assert_eq!(parse_agent_send(word), Ok(mode));
+            assert_eq!(options(&["--agent-send", word]).agent_send, mode);
         }
-        assert!(parse_agent_send("").is_err());
-        assert_eq!(Options::default().agent_send, AgentSend::Optional);
+        assert!(misuse(&["--agent-send", ""]).is_some());
+        assert_eq!(options(&[]).agent_send, AgentSend::Optional);
     }
 
     #[test]
-    fn weights_begin_to_fall_at_a_percentage_from_0_to_99() {
+    fn the_weight_is_reduced_from_a_percentage_from_0_to_99() {
         for (text, percent) in [("0", 0.0), ("80", 80.0), ("80%", 80.0), ("99", 99.0)] {
-            assert_eq!(parse_weight_from(text), Ok(percent), "{text}");
+            assert_eq!(options(&["-w", text]).style.weight_from_percent, Some(percent), "{text}");
         }
         for text in ["", "%", "-1", "99.5", "100", "1e1", "nan", "eighty"] {
-            assert!(parse_weight_from(text).is_err(), "{text}");
+            assert!(misuse(&["-w", text]).is_some(), "{text}");
         }
     }
 
     #[test]
-    fn behind_a_mistake_the_rest_still_counts() {
-        let options = options(&["-w", "many", "--bogus", "-d=x", "-lm", "file", "cpu"]).unwrap();
+    fn other_options_count_after_a_mistake() {
+        let args = ["-w", "many", "--bogus", "-d=x", "-lm", "file", "cpu"];
+        let options = options(&args);
         assert!(options.syslog && options.maint_file.is_some());
         assert_eq!(options.words, "cpu");
-        let misuse = "--weight-from: 'many' is no percentage from 0 to 99";
-        assert_eq!(options.misuse.as_deref(), Some(misuse));
+        let first = "--weight-from: 'many' is no percentage from 0 to 99";
+        assert_eq!(misuse(&args).as_deref(), Some(first));
     }
 
     #[test]
     fn a_mistake_is_named_with_what_would_be_right() {
-        let misuse = |args: &[&str]| options(args).unwrap().misuse.unwrap();
         let long = format!("http://a/{}", "x".repeat(3000));
         for (args, sentence) in [
             (&["cpu", "-5"][..], "'-5' is no option, and a limit is a number of 0 or more"),
             (&["-x"], "invalid option '-x'; see haproxy-agent-check --help"),
+            (&["-t", "soon"], "--timeout: 'soon' is no time from 1ms to 3600s"),
+            (&["--load", "2"], "--load: '2' is not 1, 5 or 15"),
+            (&["--agent-send", "x"], "--agent-send: 'x' is not optional, required or ignore"),
+            (&["-m", ""], "--maint-file: the path is empty"),
             (
                 &["-u", "stat"],
                 "--stats-url: 'stat' is no URL: SCHEME://HOST[:PORT][/PATH] is expected",
@@ -319,7 +352,7 @@ mod tests {
             (&["-u", &long], "--stats-url is longer than 2048 bytes"),
             (&["-a", &long], "--allow-url is longer than 2048 bytes"),
         ] {
-            assert_eq!(misuse(args), sentence);
+            assert_eq!(misuse(args).as_deref(), Some(sentence));
         }
     }
 

@@ -1,4 +1,4 @@
-//! API requests: Antelope services judged by what they answer.
+//! API requests: the agent judges Antelope services by their answers.
 
 mod common;
 
@@ -16,7 +16,7 @@ use common::tls::Authority;
 use common::*;
 use serde_json::{Value, json};
 
-/// A service that answers with this body.
+/// A service that answers with this body, and its URL.
 fn service(body: impl Into<Vec<u8>>) -> (Server, String) {
     let server = Server::fixed(body);
     let url = format!("http://{}", server.address);
@@ -68,7 +68,7 @@ fn a_service_in_sync_is_up_and_one_that_lags_or_leads_is_down() {
 }
 
 #[test]
-fn blocks_default_to_10_and_half_blocks_count() {
+fn blocks_default_to_10_and_each_allows_half_a_second() {
     let (_server, url) = service(get_info(7.2));
     agent(&[&format!("v1|{url}|15")]).expect("up\n", 0);
     agent(&[&format!("v1|{url}|14")]).expect("down\n", 1);
@@ -80,7 +80,7 @@ fn blocks_default_to_10_and_half_blocks_count() {
 }
 
 #[test]
-fn the_host_header_is_the_urls_or_the_requests() {
+fn the_host_header_names_the_host_of_the_request_or_else_of_the_url() {
     let (server, url) = service(get_info(0.0));
     agent(&[&format!("v1|{url}|20|api.example.com")]).expect("up\n", 0);
     agent(&[&format!("v1|{url}|20")]).expect("up\n", 0);
@@ -97,7 +97,7 @@ fn the_host_header_is_the_urls_or_the_requests() {
 }
 
 #[test]
-fn a_request_as_long_as_may_be_is_asked_and_an_answers_header_of_8000_bytes_is_read() {
+fn the_longest_request_is_asked_and_an_answer_with_a_header_of_8000_bytes_is_read() {
     let server = Server::start(|stream| {
         let long = format!("200 OK\r\nX-Long: {}", "x".repeat(7850));
         let answer = response(&long, get_info(0.0).as_bytes());
@@ -115,7 +115,7 @@ fn a_request_as_long_as_may_be_is_asked_and_an_answers_header_of_8000_bytes_is_r
 }
 
 #[test]
-fn the_description_says_the_lag_and_the_limit() {
+fn the_description_gives_the_lag_and_the_limit() {
     let (_server, url) = service(get_info(20.0));
     let outcome = agent(&["-d", &format!("v1|{url}|15")]);
     let lag = outcome.stdout.strip_prefix("down # head block behind ").unwrap();
@@ -129,7 +129,7 @@ fn the_description_says_the_lag_and_the_limit() {
     assert!(explained.stderr.contains("problem  redis reports ERROR"), "{explained:?}");
 }
 
-/// Every request type by its name, with an answer of a healthy service.
+/// The name of each Antelope service that is asked over HTTP, with the answer of a healthy one.
 fn healthy_answers() -> [(&'static str, String); 5] {
     [
         ("v1", get_info(0.0)),
@@ -141,7 +141,7 @@ fn healthy_answers() -> [(&'static str, String); 5] {
 }
 
 #[test]
-fn what_cannot_be_measured_is_fail_in_time_and_says_why() {
+fn a_service_that_cannot_be_measured_is_fail_in_time_with_the_reason() {
     let page = |body: &'static [u8]| {
         Server::start(move |stream| {
             let _ = stream.write_all(&response("200 OK", body));
@@ -171,7 +171,7 @@ fn what_cannot_be_measured_is_fail_in_time_and_says_why() {
             assert!(outcome.stdout.starts_with(&format!("{state} # ")), "{name} {outcome:?}");
             assert!(outcome.stdout.contains(why), "{name} {why} {outcome:?}");
             assert_eq!(outcome.exit_status, Some(1));
-            assert!(outcome.took < Duration::from_millis(400) + LATEST, "{name} {outcome:?}");
+            assert!(outcome.took < Duration::from_millis(400) + TOLERANCE, "{name} {outcome:?}");
         }
     }
     let address = free_address();
@@ -180,8 +180,8 @@ fn what_cannot_be_measured_is_fail_in_time_and_says_why() {
     agent(&[&format!("v1|http://{address}|15")]).expect("fail\n", 1);
 }
 
-/// The healthy answer of a service with one value replaced, or taken away.
-fn spoilt(healthy: &str, pointer: &str, value: Option<Value>) -> String {
+/// A healthy answer in which one value is replaced, or removed if there is no other.
+fn with_wrong_field(healthy: &str, pointer: &str, value: Option<Value>) -> String {
     let mut json: Value = serde_json::from_str(healthy).unwrap();
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     let parent = json.pointer_mut(parent).unwrap().as_object_mut().unwrap();
@@ -200,7 +200,7 @@ fn a_field_that_is_missing_or_of_the_wrong_type_is_fail() {
     let indexer = "/health/2/service_data";
     let indexed = [format!("{rpc}/head_block_num"), format!("{indexer}/last_indexed_block")];
     for (name, healthy) in healthy_answers() {
-        // What is no number, and what is one.
+        // Fields that hold words, and fields that hold numbers.
         let (words, numbers): (Vec<_>, Vec<_>) = match name {
             "v1" => (vec!["/head_block_time".to_owned()], vec![]),
             "v2" => (vec![], indexed.to_vec()),
@@ -222,7 +222,7 @@ fn a_field_that_is_missing_or_of_the_wrong_type_is_fail() {
         let more =
             numbers.iter().flat_map(|number| numeric.clone().map(move |value| (number, value)));
         for (pointer, value) in cases.chain(more) {
-            let (_server, url) = service(spoilt(&healthy, pointer, value.clone()));
+            let (_server, url) = service(with_wrong_field(&healthy, pointer, value.clone()));
             let outcome = agent(&["-d", &format!("{name}|{url}|20")]);
             let case = format!("{name} {pointer} {value:?} {outcome:?}");
             assert!(outcome.stdout.starts_with("fail # http://"), "{case}");
@@ -232,14 +232,14 @@ fn a_field_that_is_missing_or_of_the_wrong_type_is_fail() {
         for pointer in &numbers {
             let json: Value = serde_json::from_str(&healthy).unwrap();
             let text = json.pointer(pointer).unwrap().to_string();
-            let (_server, url) = service(spoilt(&healthy, pointer, Some(text.into())));
+            let (_server, url) = service(with_wrong_field(&healthy, pointer, Some(text.into())));
             agent(&[&format!("{name}|{url}|20")]).expect("up\n", 0);
         }
     }
 }
 
 #[test]
-fn what_else_is_wrong_or_right_with_hyperion_and_atomic() {
+fn further_fields_of_hyperion_and_atomic_are_judged() {
     let (missing, reader) = ("/health/2/service_data/missing_blocks", "/data/postgres/readers/0");
     let chain = "/data/chain/status";
     for (name, healthy, pointer, value, reply) in [
@@ -252,7 +252,7 @@ fn what_else_is_wrong_or_right_with_hyperion_and_atomic() {
         ("hyperion", v2_health(0.0, HEAD), "/health/0/status", Some(json!("Warning")), "up\n"),
         ("hyperion", v2_health(0.0, HEAD), "/health/0/status", Some(json!("Error")), "down\n"),
         ("v2", v2_health(0.0, HEAD), "/health/0/status", Some(json!("Error")), "up\n"),
-        // AtomicAssets says so of a head that is 20 s old, which the request may allow.
+        // AtomicAssets reports an error when its head is 20 s old. The request may allow more.
         ("atomic", atomic_health(25.0, "OK"), chain, Some(json!("ERROR")), "up\n"),
         ("atomic", atomic_health(0.0, "OK"), chain, None, "up\n"),
         (
@@ -278,13 +278,13 @@ fn what_else_is_wrong_or_right_with_hyperion_and_atomic() {
         ),
         ("atomic", atomic_health(0.0, "OK"), &format!("{reader}/block_num"), None, "up\n"),
     ] {
-        let (_server, url) = service(spoilt(&healthy, pointer, value.clone()));
+        let (_server, url) = service(with_wrong_field(&healthy, pointer, value.clone()));
         let outcome = agent(&[&format!("{name}|{url}|60")]);
         assert_eq!(outcome.stdout, reply, "{name} {pointer} {value:?}");
     }
 }
 
-/// An error is one whatever page it comes with, and nobody waits for the rest of that page.
+/// The HTTP status alone decides. The agent does not wait for the rest of the page.
 #[test]
 fn an_error_page_is_not_read() {
     let pages: [fn(&mut TcpStream); 3] = [
@@ -346,7 +346,7 @@ fn a_request_that_is_not_understood_is_fail() {
 }
 
 #[test]
-fn debug_is_answered_as_it_says() {
+fn debug_is_answered_with_the_reply_that_it_names() {
     for (request, reply, status) in [
         ("debug|down#text", "down # text\n", 1),
         ("debug | down", "down\n", 1),
@@ -373,32 +373,32 @@ fn a_line_replaces_a_request_that_is_being_measured() {
     assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
 }
 
-/// Asks over a Unix socket, whose peer the agent cannot know.
-fn ask_as_stranger(args: &[&str], line: &str) -> String {
+/// Asks over a Unix socket, where the agent cannot tell who the peer is.
+fn ask_as_unknown_peer(args: &[&str], line: &str) -> String {
     ask_over_unix_socket(args, line.as_bytes())
 }
 
 #[test]
-fn strangers_may_only_name_allowed_urls() {
+fn an_unknown_peer_may_only_name_allowed_urls() {
     let (server, url) = service(get_info(0.0));
     let line = format!("v1|{url}/|20\n");
-    assert_eq!(ask_as_stranger(&["-d"], &line), "fail # url not allowed\n");
-    assert_eq!(ask_as_stranger(&[], &line), "fail\n");
+    assert_eq!(ask_as_unknown_peer(&["-d"], &line), "fail # url not allowed\n");
+    assert_eq!(ask_as_unknown_peer(&[], &line), "fail\n");
     let other = format!("http://127.0.0.1:{}", server.address.port() ^ 1);
-    assert_eq!(ask_as_stranger(&["-d", "-a", &other], &line), "fail # url not allowed\n");
+    assert_eq!(ask_as_unknown_peer(&["-d", "-a", &other], &line), "fail # url not allowed\n");
     let https = url.replace("http:", "https:");
-    assert_eq!(ask_as_stranger(&["-d", "-a", &https], &line), "fail # url not allowed\n");
-    assert!(server.requests().is_empty(), "nothing is opened");
-    assert_eq!(ask_as_stranger(&["-a", "http://other", "-a", &url], &line), "up\n");
+    assert_eq!(ask_as_unknown_peer(&["-d", "-a", &https], &line), "fail # url not allowed\n");
+    assert!(server.requests().is_empty(), "no connection is opened");
+    assert_eq!(ask_as_unknown_peer(&["-a", "http://other", "-a", &url], &line), "up\n");
     // The command line is trusted, and so is a peer on a loopback address.
-    assert_eq!(ask_as_stranger(&[&line], "\n"), "up\n");
+    assert_eq!(ask_as_unknown_peer(&[&line], "\n"), "up\n");
     Connection::open_after(&["--agent-send", "required"], line.as_bytes())
         .finish()
         .expect("up\n", 0);
 }
 
-/// Asks an agent over TCP in a network of its own, in which 10.9.9.9 is an address of this machine and
-/// no loopback address. `listen` and `connect` are socat's addresses.
+/// Asks an agent over TCP in a network namespace. 10.9.9.9 is an address of the machine there, but not a
+/// loopback address. `listen` and `connect` are addresses in socat's notation.
 fn ask_over_network(listen: &str, connect: &str, args: &str, line: &str) -> String {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
@@ -417,7 +417,7 @@ fn ask_over_network(listen: &str, connect: &str, args: &str, line: &str) -> Stri
 }
 
 #[test]
-fn who_asks_from_another_address_may_only_name_allowed_urls() {
+fn a_client_at_another_address_may_only_name_allowed_urls() {
     let mapped = "TCP6-LISTEN:1337,ipv6only=0";
     for (listen, connect, is_local) in [
         ("TCP4-LISTEN:1337", "TCP4:127.0.0.1:1337", true),
@@ -427,7 +427,7 @@ fn who_asks_from_another_address_may_only_name_allowed_urls() {
         ("TCP4-LISTEN:1337", "TCP4:10.9.9.9:1337", false),
         (mapped, "TCP4:10.9.9.9:1337", false),
     ] {
-        // Nothing listens there, which only who may open it is told.
+        // Nothing listens on this port. Only a client that may name the URL learns that.
         let line = "v1|http://127.0.0.1:9/|20";
         let opened = "fail # http://127.0.0.1:9: refused the connection\n";
         let ask = |args| ask_over_network(listen, connect, args, line);
@@ -439,7 +439,7 @@ fn who_asks_from_another_address_may_only_name_allowed_urls() {
 }
 
 #[test]
-fn https_is_trusted_by_the_systems_store() {
+fn https_certificates_are_checked_against_the_systems_store() {
     let authority = Authority::new();
     // s_server -WWW serves files of its working folder.
     let folder = tempfile::tempdir().unwrap();
@@ -458,13 +458,13 @@ fn https_is_trusted_by_the_systems_store() {
     let untrusted = ask(Path::new("/nonexistent"), "localhost");
     assert!(untrusted.stdout.contains("certificate: its issuer is unknown"), "{untrusted:?}");
     assert_eq!(untrusted.exit_status, Some(1));
-    // Who opens it waits for somebody who writes.
+    // Opening a FIFO blocks until another process opens it for writing.
     let fifo = folder.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let hanging = ask(&fifo, "localhost");
     let why = "could not be asked: reading the trusted certificates takes too long";
     assert!(hanging.stdout.ends_with(&format!("{why}\n")), "{hanging:?}");
-    assert!(hanging.took < Duration::from_millis(1500) + LATEST, "{hanging:?}");
+    assert!(hanging.took < Duration::from_millis(1500) + TOLERANCE, "{hanging:?}");
 }
 
 #[test]
@@ -497,10 +497,10 @@ fn haproxy_judges_each_server_by_its_own_request() {
     haproxy.wait_for("s2", "DOWN");
     haproxy.wait_for_reason("s1", "head block behind");
     assert!(haproxy.stat("s1", "status").starts_with("UP"));
-    // A session of the first server, which is cut when it lags.
+    // A session on the first server has to be cut when that server lags.
     wait_until("s2 alone is down", || haproxy.stat("s1", "status").starts_with("UP").then_some(()));
     let mut session = TcpStream::connect(haproxy.address).unwrap();
-    session.set_read_timeout(Some(PATIENCE)).unwrap();
+    session.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     session.write_all(b"a session").unwrap();
     wait_until("the session reaches s1", || (haproxy.stat("s1", "scur") == "1").then_some(()));
     set([600.0, 0.0]);
@@ -510,7 +510,7 @@ fn haproxy_judges_each_server_by_its_own_request() {
 }
 
 #[test]
-fn haproxys_external_checks_follow_the_services() {
+fn haproxys_external_checks_follow_the_state_of_the_services() {
     for (name, healthy, lagging) in [
         ("v1", get_info(-4.0), get_info(600.0)),
         ("hyperion", v2_health(-4.0, HEAD), v2_health(600.0, HEAD)),

@@ -1,5 +1,5 @@
-//! demo/run as its reader starts it, but for the terminal: the walk of the load as HAProxy sees it, and that
-//! nothing stays behind.
+//! demo/run, started without a terminal: HAProxy has to see every change of the load, and no process and no
+//! file may be left.
 //!
 //! HAProxy listens on port 443 of a loopback address, which needs root.
 
@@ -13,14 +13,14 @@ use std::process::{ChildStdout, Command, Stdio};
 
 use common::*;
 
-/// A demonstration that goes on as soon as HAProxy has seen each load.
+/// A demonstration with short pauses.
 struct Demo {
     process: Process,
     lines: std::io::Lines<BufReader<ChildStdout>>,
     folder: tempfile::TempDir,
 }
 
-/// What HAProxy says of a server.
+/// What HAProxy reports about a server.
 #[derive(Debug)]
 struct Seen {
     state: String,
@@ -31,11 +31,11 @@ struct Seen {
 impl Demo {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // nobody, who runs the agents, has to come through.
+        // The user nobody, who runs the agents, needs access.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/demo/run"));
-        without_cargos_variables(&mut command);
+        remove_cargo_variables(&mut command);
         let process = command
             .env("CARGO_TARGET_DIR", target)
             .env("TMPDIR", folder.path())
@@ -48,7 +48,8 @@ impl Demo {
         Self { process, lines, folder }
     }
 
-    /// What HAProxy says next of wcs1 that is meant; the demonstration itself gives up when HAProxy is silent.
+    /// The next report on wcs1 for which `is_meant` holds. There is no time limit here: the demonstration
+    /// has one.
     fn wait_for(&mut self, what: &str, is_meant: impl Fn(&Seen) -> bool) -> Seen {
         let mut passed = String::new();
         for line in self.lines.by_ref() {
@@ -63,12 +64,12 @@ impl Demo {
         panic!("{what} is not seen, but:\n{passed}");
     }
 
-    /// The ids of all processes that it has started, at any remove, and that are there.
+    /// The ids of all running processes that descend from the demonstration.
     fn descendants(&self) -> Vec<u32> {
         let mut all = vec![self.process.0.id()];
         let mut next = 0;
         while let Some(&id) = all.get(next) {
-            // One that has ended meanwhile has none.
+            // The file is missing if the process has ended meanwhile.
             let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
             let children = children.unwrap_or_default();
             all.extend(children.split_ascii_whitespace().map(|id| id.parse::<u32>().unwrap()));
@@ -82,12 +83,12 @@ impl Demo {
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
-    /// Waits for its end, and fails if it leaves a file or one of these processes.
+    /// Waits for the end of the demonstration. Fails if a file or one of these processes is left.
     fn expect_nothing_left(mut self, exit_status: i32, descendants: &[u32]) {
-        // Reads what it still writes, so that it does not wait for that.
+        // Reads the rest of the output, since a full pipe would block the demonstration.
         self.lines.by_ref().for_each(drop);
         assert_eq!(self.process.wait().code(), Some(exit_status));
-        // An agent that was just asked ends by itself.
+        // An agent that has just been started ends by itself.
         wait_until("no process is left", || {
             let is_left = |id: &&u32| Path::new(&format!("/proc/{id}")).exists();
             descendants.iter().find(is_left).is_none().then_some(())
@@ -97,7 +98,7 @@ impl Demo {
     }
 }
 
-/// A line such as `0:16  wcs1   DOWN (agent)      25  via agent : down (...)`.
+/// Parses a line such as `0:16  wcs1   DOWN (agent)      25  via agent : down (...)`.
 fn seen(line: &str) -> Option<Seen> {
     let (_, rest) = line.split_once("  wcs1 ")?;
     let (known, reason) = rest.split_once("  via agent : ")?;
@@ -133,7 +134,7 @@ fn a_server_fills_goes_down_and_comes_back_and_ctrl_c_leaves_nothing() {
 }
 
 #[test]
-fn it_ends_by_itself_and_leaves_nothing() {
+fn the_demonstration_ends_by_itself_and_leaves_nothing() {
     let mut demo = Demo::start();
     demo.wait_for("a server that is down", |seen| seen.state.starts_with("DOWN"));
     let descendants = demo.descendants();

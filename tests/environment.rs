@@ -1,5 +1,5 @@
-//! What the machine, the kernel or whoever starts the agent can do to it: the line is written wherever
-//! a line can still be written, in time, and is never `up` by accident.
+//! Faults of the machine, of the kernel and of the program that starts the agent. Wherever a line can still
+//! be written, the agent writes one in time, and never a wrong `up`.
 
 mod common;
 
@@ -25,17 +25,17 @@ use common::reply::Reply;
 use common::tls::Authority;
 use common::*;
 
-/// How many runs go on at the same time where there are many.
-const POOL: usize = 4;
+/// How many runs of a long series go on at the same time.
+const PARALLEL_RUNS: usize = 4;
 
-/// The timeout of runs that may have to wait for it.
+/// The agent's timeout where a run may last that long.
 const TIMEOUT: Duration = Duration::from_millis(400);
 
-/// Does something with each case, a few at a time.
-fn each<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+/// Checks every case, a few at the same time.
+fn in_parallel<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
     let cases = Mutex::new(cases.into_iter().collect::<Vec<_>>().into_iter());
     thread::scope(|scope| {
-        for _ in 0..POOL {
+        for _ in 0..PARALLEL_RUNS {
             scope.spawn(|| {
                 while let Some(case) = next(&cases) {
                     check(case);
@@ -49,48 +49,49 @@ fn next<T>(cases: &Mutex<std::vec::IntoIter<T>>) -> Option<T> {
     cases.lock().unwrap().next()
 }
 
-/// A page on which `hls` is 5.
+/// A statistics page on which `hls` is 5.
 fn page() -> Server {
     Server::fixed(text_page(&[("streams_hls", "5")]))
 }
 
-/// The agent as the last words of another program's command line, with the timeout of these tests.
-fn under(program: &[&str], args: &[&str]) -> Command {
+/// A command that runs the agent through another program, such as `prlimit`, with the timeout of these
+/// tests.
+fn agent_under(program: &[&str], args: &[&str]) -> Command {
     let mut command = Command::new(program[0]);
     command.args(&program[1..]).arg(AGENT).args(["-t", "400"]).args(args);
-    // The standard library's own messages differ with it.
+    // It would change the messages of Rust's standard library.
     command.env_remove("RUST_BACKTRACE");
     command
 }
 
-/// Runs a command to its end, killed or not, by default with nothing on standard input: what it wrote to
-/// standard output, and to standard error.
-fn outputs(command: &mut Command) -> (String, String) {
+/// Runs a command and waits for its end, which may be a signal. Returns its standard output and standard
+/// error.
+fn output_texts(command: &mut Command) -> (String, String) {
     let output = command.output().expect("the program starts");
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
 }
 
-/// Everything that came over a connection until it was closed or reset.
-fn all_that_came(connection: &mut Connection) -> String {
-    let mut came = Vec::new();
-    let _ = connection.peer.read_to_end(&mut came);
-    String::from_utf8_lossy(&came).into_owned()
+/// Everything that arrives over a connection until it is closed or reset.
+fn read_to_end_or_reset(connection: &mut Connection) -> String {
+    let mut bytes = Vec::new();
+    let _ = connection.peer.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Checks a reply: the right one, or one that says that there was too little of something. `truth` is
-/// the right one without its description.
+/// Checks that a reply is the right one, or a cautious one: down, fail or maint. `expected` is the right
+/// one, without its description.
 #[track_caller]
-fn check_cautious(reply: &str, truth: &str, what: &dyn std::fmt::Debug) {
+fn check_right_or_cautious(reply: &str, expected: &str, what: &dyn std::fmt::Debug) {
     let parsed = Reply::parse(reply).unwrap_or_else(|why| panic!("{what:?}: {why}: {reply:?}"));
     let state = reply.split(" # ").next().unwrap().trim_end();
     let is_cautious = ["down", "fail", "maint"].contains(&parsed.state);
-    assert!(state == truth || is_cautious, "{what:?}: {reply:?}, not {truth:?}");
+    assert!(state == expected || is_cautious, "{what:?}: {reply:?}, not {expected:?}");
 }
 
-/// Checks that what came over a connection means nothing to HAProxy, which reads one line: the C library
-/// and Rust's runtime write messages to standard error before the agent has begun, and that is the
-/// connection.
+/// Checks that HAProxy finds no state and no weight in the first line that arrived over a connection. The C
+/// library and Rust's runtime may write messages to standard error before the agent starts, and standard
+/// error is the connection.
 #[track_caller]
 fn check_meaningless(text: &str, what: &dyn std::fmt::Debug) {
     const WORDS: [&str; 7] = ["up", "down", "fail", "maint", "drain", "stopped", "ready"];
@@ -103,8 +104,9 @@ fn check_meaningless(text: &str, what: &dyn std::fmt::Debug) {
 
 // Files and folders
 
-/// Runs the agent after a script in a mount namespace of its own, where `$0` is an empty folder.
-fn among_mounts(script: &str, args: &[&str]) -> Outcome {
+/// Runs a script and then the agent in a mount namespace of their own. `$0` of the script is an empty
+/// folder.
+fn agent_after_script(script: &str, args: &[&str]) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let script = format!("{script} && exec \"$@\"");
     let mut command = Command::new("unshare");
@@ -113,7 +115,7 @@ fn among_mounts(script: &str, args: &[&str]) -> Outcome {
 }
 
 #[test]
-fn without_proc_or_sys_only_what_needs_them_is_down() {
+fn without_proc_or_sys_only_requests_that_need_them_are_down() {
     let page = page();
     let url = page.url();
     let no_proc = "mount --bind \"$0\" /proc";
@@ -133,7 +135,7 @@ fn without_proc_or_sys_only_what_needs_them_is_down() {
         (neither, &["-l", "-e", "-m", "/etc/passwd", "cpu", "1"], "maint", 1),
         (neither, &["v1|http://127.0.0.1:1"], "fail\n", 1),
     ] {
-        let outcome = among_mounts(script, args);
+        let outcome = agent_after_script(script, args);
         assert!(outcome.stdout.starts_with(line), "{script} {args:?}: {outcome:?}");
         assert!(Reply::parse(&outcome.stdout).is_ok(), "{script} {args:?}: {outcome:?}");
         assert_eq!(outcome.exit_status, Some(status), "{script} {args:?}: {outcome:?}");
@@ -141,7 +143,7 @@ fn without_proc_or_sys_only_what_needs_them_is_down() {
 }
 
 #[test]
-fn a_root_that_is_read_only_changes_nothing() {
+fn a_read_only_root_changes_no_reply() {
     let page = page();
     let read_only = "mount --rbind / \"$0\" && mount -o remount,bind,ro \"$0\" &&
         ! touch \"$0/etc/$$\" 2>/dev/null && set -- chroot \"$0\" \"$@\"";
@@ -150,11 +152,11 @@ fn a_root_that_is_read_only_changes_nothing() {
         (&["-u", &page.url(), "hls", "5"], "down\n", 1),
         (&["--syslog", "-m", "/none", "cpu", "0"], "ready down\n", 1),
     ] {
-        among_mounts(read_only, args).expect(line, status);
+        agent_after_script(read_only, args).expect(line, status);
     }
 }
 
-/// As a file of another process's file system may be, such as lxcfs's in a container.
+/// A file of a FUSE file system can hang, for example one of lxcfs in a container.
 #[test]
 fn a_file_that_hangs_is_not_waited_for() {
     let folder = tempfile::tempdir().unwrap();
@@ -175,12 +177,12 @@ fn a_file_that_hangs_is_not_waited_for() {
         command.args(["--map-root-user", "--mount", "sh", "-c", &mount]).arg(&fifo);
         let outcome = finish(command.args([AGENT, "-d", "-t", "400", request]));
         outcome.expect(line, 1);
-        assert!(outcome.took < TIMEOUT + LATEST, "{file}: {outcome:?}");
+        assert!(outcome.took < TIMEOUT + TOLERANCE, "{file}: {outcome:?}");
     }
 }
 
 #[test]
-fn a_log_that_is_no_datagram_socket_changes_nothing() {
+fn a_log_that_is_not_a_datagram_socket_changes_no_reply() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let _stream = UnixListener::bind(path("stream")).unwrap();
@@ -201,7 +203,7 @@ fn a_log_that_is_no_datagram_socket_changes_nothing() {
 // Descriptors
 
 #[test]
-fn an_answer_depends_on_no_combination_of_closed_descriptors() {
+fn no_combination_of_closed_descriptors_changes_a_reply() {
     let page = page();
     let url = page.url();
     for closed in 0..8 {
@@ -223,10 +225,10 @@ fn an_answer_depends_on_no_combination_of_closed_descriptors() {
     }
 }
 
-/// Rust's runtime opens /dev/null in the place of a closed descriptor, and ends the process where it
-/// cannot: before the agent has begun.
+/// Rust's runtime opens /dev/null in the place of a closed descriptor. If it cannot, it ends the process
+/// before the agent starts.
 #[test]
-fn without_dev_null_closed_descriptors_leave_nothing_or_the_right_line() {
+fn without_dev_null_and_with_closed_descriptors_the_output_is_empty_or_right() {
     for closed in 0..8 {
         let script = ["<&-", ">&-", "2>&-"].iter().enumerate().filter(|(n, _)| closed & 1 << n > 0);
         let script: String = script.map(|(_, word)| format!(" {word}")).collect();
@@ -234,19 +236,19 @@ fn without_dev_null_closed_descriptors_leave_nothing_or_the_right_line() {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "--mount", "sh", "-c", &script]).arg(folder.path());
-        let (stdout, _) = outputs(command.arg(AGENT).args(["cpu", "0"]));
+        let (stdout, _) = output_texts(command.arg(AGENT).args(["cpu", "0"]));
         let lines: &[&str] = if closed == 0 { &["down\n"] } else { &["", "down\n"] };
         assert!(lines.contains(&stdout.as_str()), "{closed:b}: {stdout:?}");
     }
 }
 
 #[test]
-fn few_descriptors_leave_a_reply_that_is_right_or_cautious() {
+fn with_few_descriptors_the_reply_is_right_or_cautious() {
     let page = page();
     let url = page.url();
     for limit in 0..=8 {
         let limited = ["prlimit", &format!("--nofile={limit}")];
-        for (args, truth) in [
+        for (args, expected) in [
             (&["debug|up"][..], "up"),
             (&["-d", "cpu", "1000000"], "up 100%"),
             (&["-d", "cpu", "0"], "down"),
@@ -258,24 +260,24 @@ fn few_descriptors_leave_a_reply_that_is_right_or_cautious() {
         ] {
             let what = (limit, args);
             let start = Instant::now();
-            let (reply, _) = outputs(&mut under(&limited, args));
-            check_cautious(&reply, truth, &what);
-            assert!(start.elapsed() < TIMEOUT + LATEST, "{what:?}: {:?}", start.elapsed());
-            // The three that are open, and one.
+            let (reply, _) = output_texts(&mut agent_under(&limited, args));
+            check_right_or_cautious(&reply, expected, &what);
+            assert!(start.elapsed() < TIMEOUT + TOLERANCE, "{what:?}: {:?}", start.elapsed());
+            // The three standard descriptors and one more are enough.
             if limit >= 4 || args == ["debug|up"] {
-                assert_eq!(reply.split(" # ").next().unwrap().trim_end(), truth, "{what:?}");
+                assert_eq!(reply.split(" # ").next().unwrap().trim_end(), expected, "{what:?}");
             }
             let line: &[u8] = b"cpu 0\n";
-            let outcome = Connection::open_to(&mut under(&limited, args), line).finish();
+            let outcome = Connection::open_to(&mut agent_under(&limited, args), line).finish();
             assert!(Reply::parse(&outcome.stdout).is_ok(), "{what:?}: {outcome:?}");
             assert!(!outcome.stdout.contains("up"), "{what:?}: {outcome:?}");
-            assert!(outcome.took < TIMEOUT + LATEST, "{what:?}: {outcome:?}");
+            assert!(outcome.took < TIMEOUT + TOLERANCE, "{what:?}: {outcome:?}");
         }
     }
 }
 
 #[test]
-fn a_socket_that_takes_no_more_does_not_hold_the_run() {
+fn a_full_socket_does_not_hold_the_run() {
     let fill = |socket: &OwnedFd| {
         rustix::io::ioctl_fionbio(socket, true).unwrap();
         while rustix::io::write(socket, &[0; 4096]).is_ok() {}
@@ -290,16 +292,16 @@ fn a_socket_that_takes_no_more_does_not_hold_the_run() {
         fill(&socket);
         for (args, status) in [(["cpu", "0"], 1), (["cpu", "1000000"], 0)] {
             let start = Instant::now();
-            let mut agent = under(&["env"], &args);
+            let mut agent = agent_under(&["env"], &args);
             agent.stdin(socket.try_clone().unwrap()).stdout(socket.try_clone().unwrap());
             assert_eq!(agent.status().unwrap().code(), Some(status));
-            assert!(start.elapsed() < TIMEOUT + LATEST, "{:?}", start.elapsed());
+            assert!(start.elapsed() < TIMEOUT + TOLERANCE, "{:?}", start.elapsed());
         }
     }
 }
 
 #[test]
-fn a_pipe_that_is_read_late_takes_the_whole_line() {
+fn a_pipe_that_is_read_late_receives_the_whole_line() {
     let (mut reader, writer) = full_pipe();
     let mut agent = Command::new(AGENT);
     agent.args(["-t", "20s", "cpu", "0"]).stdin(Stdio::null()).stdout(writer);
@@ -321,7 +323,7 @@ fn wait_until_it_waits(id: u32) {
 }
 
 #[test]
-fn broken_output_does_not_change_the_exit_status_whatever_sigpipe_does() {
+fn broken_output_does_not_change_the_exit_status_for_any_action_of_sigpipe() {
     for signal in ["--default-signal=PIPE", "--ignore-signal=PIPE", "--block-signal=PIPE"] {
         for (args, status) in
             [(&["-e", "cpu", "0"][..], 1), (&["cpu", "1000000"], 0), (&["-l", "hsl"], 2)]
@@ -336,7 +338,7 @@ fn broken_output_does_not_change_the_exit_status_whatever_sigpipe_does() {
             set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
             drop(peer);
             for output in [OwnedFd::from(pipe), OwnedFd::from(unix), OwnedFd::from(reset)] {
-                let mut agent = under(&["env", signal], args);
+                let mut agent = agent_under(&["env", signal], args);
                 agent.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
                 let ended = agent.status().unwrap();
                 assert_eq!(ended.code(), Some(status), "{signal} {args:?}: {ended:?}");
@@ -347,8 +349,8 @@ fn broken_output_does_not_change_the_exit_status_whatever_sigpipe_does() {
 
 // Limits
 
-/// What the agent is asked where memory is short: its arguments, and the right state.
-fn requests_for_memory<'a>(page: &'a str, tls: &'a str) -> Vec<(Vec<&'a str>, &'static str)> {
+/// The requests for runs with little memory: the agent's arguments, and the expected state.
+fn requests_under_limits<'a>(page: &'a str, tls: &'a str) -> Vec<(Vec<&'a str>, &'static str)> {
     vec![
         (vec!["cpu", "1000000"], "up 100%"),
         (vec!["-d", "-l", "-e", "cpu", "0"], "down"),
@@ -361,99 +363,99 @@ fn requests_for_memory<'a>(page: &'a str, tls: &'a str) -> Vec<(Vec<&'a str>, &'
     ]
 }
 
-/// Runs the agent under each of these limits. From the lowest on with which a run that measures
-/// nothing answers, every request must be answered; below, the kernel, the C library or Rust's
-/// runtime end the process before it has begun. Returns that lowest limit, in KiB.
+/// Runs the agent under limits of a resource, in KiB. Returns the lowest limit under which `debug|up`,
+/// which measures nothing, is answered. From there on every request must be answered. Below it, the kernel,
+/// the C library or Rust's runtime end the process before the agent starts.
 fn check_limits(option: &str, coarse: &[usize], margin_kib: usize) -> usize {
     let page = page();
     let url = page.url();
-    // Asks for TLS, and all of the certificates, without an answer.
+    // The agent reads all certificates and begins a TLS session, which the server does not answer.
     let tls = url.replace("http:", "https:");
     let answers = |kib: usize, args: &[&str]| {
         let limit = format!("--{option}={}", kib * 1024);
-        outputs(&mut under(&["prlimit", &limit], args)).0
+        output_texts(&mut agent_under(&["prlimit", &limit], args)).0
     };
-    let lowest = coarse.iter().copied().find(|&kib| answers(kib, &["debug|up"]) == "up\n");
-    let above = lowest.expect("one of the limits is enough");
+    let enough = coarse.iter().copied().find(|&kib| answers(kib, &["debug|up"]) == "up\n");
+    let above = enough.expect("one of the limits is enough");
     let below = coarse.iter().copied().rfind(|&kib| kib < above).unwrap_or(0);
-    let floor = (below..=above).step_by(4).find(|&kib| answers(kib, &["debug|up"]) == "up\n");
-    let floor = floor.unwrap();
-    let near = (floor.saturating_sub(64)..floor + margin_kib).step_by(4);
+    let lowest = (below..=above).step_by(4).find(|&kib| answers(kib, &["debug|up"]) == "up\n");
+    let lowest = lowest.unwrap();
+    let near = (lowest.saturating_sub(64)..lowest + margin_kib).step_by(4);
     let limits: Vec<usize> = near.chain(coarse.iter().copied()).collect();
-    let requests = requests_for_memory(&url, &tls);
+    let requests = requests_under_limits(&url, &tls);
     let cases = limits.iter().flat_map(|kib| requests.iter().map(move |case| (*kib, case)));
-    each(cases, |(kib, (args, truth))| {
+    in_parallel(cases, |(kib, (args, expected))| {
         let reply = answers(kib, args);
-        // A page or a few more: the kernel puts the stack and the heap where it likes.
-        if kib >= floor + 16 || !reply.is_empty() {
-            check_cautious(&reply, truth, &(option, kib, args));
+        // A few pages more: the kernel places the stack and the heap differently in each run.
+        if kib >= lowest + 16 || !reply.is_empty() {
+            check_right_or_cautious(&reply, expected, &(option, kib, args));
         }
         if kib == *coarse.last().unwrap() {
-            assert_eq!(reply.split(" # ").next().unwrap().trim_end(), *truth, "{args:?}");
+            assert_eq!(reply.split(" # ").next().unwrap().trim_end(), *expected, "{args:?}");
         }
     });
-    // What comes over a connection, on which the runtimes' messages go too.
-    let near = (floor.saturating_sub(64)..floor + 64).step_by(8);
-    each(near, |kib| {
+    // Over a connection, where the messages of the runtimes arrive too.
+    let near = (lowest.saturating_sub(64)..lowest + 64).step_by(8);
+    in_parallel(near, |kib| {
         let limit = format!("--{option}={}", kib * 1024);
-        let mut agent = under(&["prlimit", &limit], &["cpu", "1000000"]);
-        let came = all_that_came(&mut Connection::open_to(&mut agent, b"cpu 0\n"));
-        if Reply::parse(&came).is_ok() {
-            check_cautious(&came, "down", &(option, kib));
+        let mut agent = agent_under(&["prlimit", &limit], &["cpu", "1000000"]);
+        let received = read_to_end_or_reset(&mut Connection::open_to(&mut agent, b"cpu 0\n"));
+        if Reply::parse(&received).is_ok() {
+            check_right_or_cautious(&received, "down", &(option, kib));
         } else {
-            check_meaningless(&came, &(option, kib));
+            check_meaningless(&received, &(option, kib));
         }
     });
-    report(&format!("--{option}: answers from {floor} KiB on"));
-    floor
+    report(&format!("--{option}: answers with {lowest} KiB or more"));
+    lowest
 }
 
-/// Says something in the test's output in any case.
+/// Writes to the output of the test program, also when the test passes.
 fn report(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 #[test]
-fn every_limit_on_address_space_with_which_it_starts_leaves_a_reply() {
+fn the_agent_replies_under_every_limit_on_address_space_with_which_it_starts() {
     let coarse: Vec<usize> = (0..=16 * 1024).step_by(256).chain([100 * 1024]).collect();
-    let floor = check_limits("as", &coarse, 512);
-    assert!(floor < 8 * 1024, "{floor} KiB");
+    let lowest = check_limits("as", &coarse, 512);
+    assert!(lowest < 8 * 1024, "{lowest} KiB");
 }
 
 #[test]
-fn every_limit_on_data_with_which_it_starts_leaves_a_reply() {
+fn the_agent_replies_under_every_limit_on_data_with_which_it_starts() {
     let coarse: Vec<usize> = (0..=8 * 1024).step_by(256).chain([100 * 1024]).collect();
-    let floor = check_limits("data", &coarse, 512);
-    assert!(floor < 1024, "{floor} KiB");
+    let lowest = check_limits("data", &coarse, 512);
+    assert!(lowest < 1024, "{lowest} KiB");
 }
 
 #[test]
-fn every_limit_on_the_stack_with_which_it_starts_leaves_a_reply() {
+fn the_agent_replies_under_every_limit_on_the_stack_with_which_it_starts() {
     let coarse: Vec<usize> = (0..512).step_by(32).chain([8 * 1024]).collect();
-    let floor = check_limits("stack", &coarse, 256);
-    assert!(floor < 128, "{floor} KiB");
+    let lowest = check_limits("stack", &coarse, 256);
+    assert!(lowest < 128, "{lowest} KiB");
 }
 
 #[test]
-fn an_answer_that_needs_more_memory_than_there_is_leaves_a_reply() {
+fn the_agent_replies_when_an_answer_needs_more_memory_than_it_may_use() {
     let json = Server::fixed(faults::nested_maps(1 << 20));
     let text = Server::fixed([0xff; 1 << 20]);
     let json_request = format!("v1|http://{}", json.address);
     let text_url = text.url();
-    // Below 6 MiB it may be the program that does not fit.
+    // With less than 6 MiB the program itself might not fit.
     let cases = (6..=40).flat_map(|mib| [mib * 1024, mib * 1024 + 500]).flat_map(|kib| {
         [(kib, vec!["-d", &json_request]), (kib, vec!["-d", "-u", &text_url, "hls", "5"])]
     });
-    each(cases, |(kib, args)| {
+    in_parallel(cases, |(kib, args)| {
         let limit = format!("--as={}", kib * 1024);
-        let (reply, stderr) = outputs(&mut under(&["prlimit", &limit], &args));
-        let truth = if args.len() == 2 { "fail" } else { "down" };
-        check_cautious(&reply, truth, &(kib, &args, stderr));
+        let (reply, stderr) = output_texts(&mut agent_under(&["prlimit", &limit], &args));
+        let expected = if args.len() == 2 { "fail" } else { "down" };
+        check_right_or_cautious(&reply, expected, &(kib, &args, stderr));
     });
 }
 
 #[test]
-fn without_a_thread_the_maintenance_file_is_still_read() {
+fn the_maintenance_file_is_read_even_if_no_thread_can_be_started() {
     let folder = tempfile::tempdir().unwrap();
     let program = shared_copy_of_agent(folder.path());
     let (file, log) = (folder.path().join("maint"), folder.path().join("log"));
@@ -461,7 +463,7 @@ fn without_a_thread_the_maintenance_file_is_still_read() {
     let missing = folder.path().join("missing");
     for (file, line, status) in [(&file, "drain # by hand\n", 1), (&missing, "ready up 100%\n", 0)]
     {
-        // The limit does not hold for root.
+        // The limit does not apply to root.
         let mut command = Command::new("strace");
         command.args(["-f", "-qq", "-e", "trace=clone,clone3", "-o"]).arg(&log);
         if user_name() == "root" {
@@ -472,12 +474,12 @@ fn without_a_thread_the_maintenance_file_is_still_read() {
         let outcome = finish(command.args(["cpu", "1000000", "-m"]).arg(file));
         outcome.expect(line, status);
         let log = fs::read_to_string(&log).unwrap();
-        assert!(log.contains("EAGAIN"), "no thread can be made: {log}");
+        assert!(log.contains("EAGAIN"), "starting a thread fails: {log}");
     }
 }
 
 #[test]
-fn limits_on_files_and_processor_time_change_nothing() {
+fn limits_on_files_and_processor_time_change_no_reply() {
     let page = page();
     let hanging = Server::start(|stream| {
         faults::send_for_ever(stream, "HTTP/1.1 102 Processing\r\n\r\n");
@@ -491,14 +493,18 @@ fn limits_on_files_and_processor_time_change_nothing() {
             (&["-m", "/none", "cpu", "0"], "ready down\n"),
         ] {
             let start = Instant::now();
-            let (reply, _) = outputs(&mut under(&["prlimit", limit], args));
+            let (reply, _) = output_texts(&mut agent_under(&["prlimit", limit], args));
             assert_eq!(reply, line, "{limit} {args:?}");
-            assert!(start.elapsed() < TIMEOUT + LATEST, "{limit} {args:?}: {:?}", start.elapsed());
+            assert!(
+                start.elapsed() < TIMEOUT + TOLERANCE,
+                "{limit} {args:?}: {:?}",
+                start.elapsed()
+            );
         }
     }
-    // Where standard output is a file that may not grow there is nowhere to write to.
+    // If standard output is a file that may not grow, nothing can be written.
     let file = tempfile::NamedTempFile::new().unwrap();
-    let mut agent = under(&["prlimit", "--fsize=0"], &["cpu", "0"]);
+    let mut agent = agent_under(&["prlimit", "--fsize=0"], &["cpu", "0"]);
     agent.stdin(Stdio::null()).stdout(file.reopen().unwrap()).status().unwrap();
     assert_eq!(fs::read(file.path()).unwrap(), b"");
 }
@@ -506,7 +512,7 @@ fn limits_on_files_and_processor_time_change_nothing() {
 // Signals
 
 #[test]
-fn signals_that_are_blocked_or_ignored_at_the_start_change_nothing() {
+fn signals_that_are_blocked_or_ignored_at_the_start_change_no_reply() {
     let page = page();
     let silent = Server::start(hold);
     for signals in ["--block-signal", "--ignore-signal", "--default-signal"] {
@@ -517,15 +523,15 @@ fn signals_that_are_blocked_or_ignored_at_the_start_change_nothing() {
             (&["-m", "/none", "cpu", "0"], "ready down\n", 1),
             (&["--agent-send", "required"], "fail\n", 1),
         ] {
-            let outcome = finish(&mut under(&["env", signals], args));
+            let outcome = finish(&mut agent_under(&["env", signals], args));
             outcome.expect(line, status);
-            assert!(outcome.took < TIMEOUT + LATEST, "{signals} {args:?}: {outcome:?}");
+            assert!(outcome.took < TIMEOUT + TOLERANCE, "{signals} {args:?}: {outcome:?}");
         }
     }
 }
 
-/// A run that asks a silent page, and has asked it.
-fn waiting_run(program: &[&str]) -> (Connection, Server) {
+/// Starts a run and waits until it has asked a page that does not answer.
+fn run_that_waits(program: &[&str]) -> (Connection, Server) {
     let (send, receive) = mpsc::channel();
     let send = Mutex::new(send);
     let server = Server::start(move |stream| {
@@ -533,8 +539,8 @@ fn waiting_run(program: &[&str]) -> (Connection, Server) {
         hold(stream);
     });
     let args = ["-u", &server.url(), "hls", "6"];
-    let connection = Connection::open_to(&mut under(program, &args), b"");
-    receive.recv_timeout(PATIENCE).expect("the page is asked");
+    let connection = Connection::open_to(&mut agent_under(program, &args), b"");
+    receive.recv_timeout(WAIT_LIMIT).expect("the page is asked");
     wait_until_it_waits(connection.agent.0.id());
     (connection, server)
 }
@@ -543,7 +549,7 @@ fn pid(connection: &Connection) -> Pid {
     Pid::from_raw(connection.agent.0.id() as i32).unwrap()
 }
 
-/// Signals that end a program which says nothing about them.
+/// Signals that end a program by default.
 const SIGNALS: [Signal; 8] = [
     Signal::ALARM,
     Signal::VTALARM,
@@ -555,92 +561,92 @@ const SIGNALS: [Signal; 8] = [
     Signal::INT,
 ];
 
-/// Those of them that are not somebody's wish that the run should end.
-const OUTLIVED: [Signal; 4] = [Signal::ALARM, Signal::VTALARM, Signal::PROF, Signal::PIPE];
+/// Those that the agent ignores. They are not meant to end a run.
+const SURVIVED: [Signal; 4] = [Signal::ALARM, Signal::VTALARM, Signal::PROF, Signal::PIPE];
 
 #[test]
-fn a_signal_during_the_run_is_its_end_or_nothing_at_all() {
-    each(SIGNALS, |signal| {
-        let (mut connection, _server) = waiting_run(&["env", "--default-signal"]);
+fn a_signal_during_the_run_either_ends_it_or_changes_nothing() {
+    in_parallel(SIGNALS, |signal| {
+        let (mut connection, _server) = run_that_waits(&["env", "--default-signal"]);
         kill_process(pid(&connection), signal).unwrap();
-        let came = all_that_came(&mut connection);
+        let received = read_to_end_or_reset(&mut connection);
         let ended = connection.agent.wait();
-        let end = (came.as_str(), ended.signal().is_some());
-        let is_outlived = OUTLIVED.contains(&signal);
+        let end = (received.as_str(), ended.signal().is_some());
+        let is_outlived = SURVIVED.contains(&signal);
         assert_eq!(end, if is_outlived { ("down\n", false) } else { ("", true) }, "{signal:?}");
     });
     let held_off =
         SIGNALS.into_iter().flat_map(|signal| ["--ignore", "--block"].map(|how| (signal, how)));
-    each(held_off, |(signal, how)| expect_unmoved(&format!("{how}-signal"), signal));
+    in_parallel(held_off, |(signal, how)| expect_run_goes_on(&format!("{how}-signal"), signal));
 }
 
 #[test]
 fn signals_that_do_nothing_by_default_do_nothing() {
-    each([Signal::CHILD, Signal::URG, Signal::WINCH, Signal::CONT], |signal| {
-        expect_unmoved("--default-signal", signal);
+    in_parallel([Signal::CHILD, Signal::URG, Signal::WINCH, Signal::CONT], |signal| {
+        expect_run_goes_on("--default-signal", signal);
     });
 }
 
-/// Expects that a run which env(1) starts with this disposition of signals goes on, whatever comes.
-fn expect_unmoved(disposition: &str, signal: Signal) {
-    let (connection, _server) = waiting_run(&["env", disposition]);
+/// Expects that a run goes on whatever signal comes, if env(1) starts it with this disposition of signals.
+fn expect_run_goes_on(disposition: &str, signal: Signal) {
+    let (connection, _server) = run_that_waits(&["env", disposition]);
     for _ in 0..20 {
         kill_process(pid(&connection), signal).unwrap();
     }
     let outcome = connection.finish();
     outcome.expect("down\n", 1);
-    assert!(outcome.took < TIMEOUT + LATEST, "{signal:?} {disposition}: {outcome:?}");
+    assert!(outcome.took < TIMEOUT + TOLERANCE, "{signal:?} {disposition}: {outcome:?}");
 }
 
 #[test]
 fn a_run_that_was_stopped_past_its_deadline_still_answers() {
-    let (connection, _server) = waiting_run(&["env"]);
+    let (connection, _server) = run_that_waits(&["env"]);
     let (pid, start) = (pid(&connection), connection.start);
     kill_process(pid, Signal::STOP).unwrap();
-    wait_until("the deadline is past", || (start.elapsed() > TIMEOUT + LATEST).then_some(()));
+    wait_until("the deadline is past", || (start.elapsed() > TIMEOUT + TOLERANCE).then_some(()));
     let again = Instant::now();
     kill_process(pid, Signal::CONT).unwrap();
     connection.finish().expect("down\n", 1);
-    // The kernel goes on with what was left of the wait.
-    assert!(again.elapsed() < TIMEOUT + LATEST, "{:?}", again.elapsed());
+    // After SIGCONT, the kernel continues the wait that was interrupted.
+    assert!(again.elapsed() < TIMEOUT + TOLERANCE, "{:?}", again.elapsed());
 }
 
 // Errors of system calls
 
-/// A request, and the right state.
-struct Traced {
-    /// The words in front of the command.
+/// A request that runs under strace, and the expected reply.
+struct TracedRequest {
+    /// The words to put before the command.
     start: Vec<String>,
     args: Vec<String>,
     input: TracedInput,
-    truth: &'static str,
+    expected: &'static str,
 }
 
-/// What a traced run has as standard input.
+/// The standard input of a traced run.
 enum TracedInput {
     Nothing,
-    /// A pipe with this line, which nobody closes.
+    /// A pipe that holds this line and stays open.
     Pipe(&'static str),
-    /// The connection, which is standard output and error too, with this line.
+    /// A connection with this line, which is standard output and standard error too.
     Connection(String),
 }
 
-impl Traced {
-    fn new(args: &[&str], truth: &'static str) -> Self {
+impl TracedRequest {
+    fn new(args: &[&str], expected: &'static str) -> Self {
         let args = args.iter().map(|arg| arg.to_string()).collect();
-        Self { start: Vec::new(), args, input: TracedInput::Nothing, truth }
+        Self { start: Vec::new(), args, input: TracedInput::Nothing, expected }
     }
 
-    /// Runs under strace with these options; what came, and strace's log. Fails if that takes too long
-    /// each of three times: once may be the machine, on which thousands of runs go on here.
+    /// Runs the request under strace with these options. Returns the reply and strace's log. Fails if three
+    /// runs all take too long. One or two may, because the machine is busy with the other runs.
     #[track_caller]
     fn run(&self, options: &[&str], folder: &Path) -> (String, String) {
         let mut took = Duration::ZERO;
         for _ in 0..3 {
-            let (came, log);
-            (came, took, log) = self.run_once(options, folder);
-            if took < TIMEOUT + LATEST {
-                return (came, log);
+            let (received, log);
+            (received, took, log) = self.run_once(options, folder);
+            if took < TIMEOUT + TOLERANCE {
+                return (received, log);
             }
         }
         panic!("{:?} {options:?}: {took:?}", self.args);
@@ -652,26 +658,26 @@ impl Traced {
         let strace = ["strace", "-qq", "-o", log.to_str().unwrap()];
         let [begin, args] = [&self.start, &self.args]
             .map(|words| words.iter().map(String::as_str).collect::<Vec<_>>());
-        let mut command = under(&[&begin[..], &strace, options].concat(), &args);
+        let mut command = agent_under(&[&begin[..], &strace, options].concat(), &args);
         let start = Instant::now();
-        let came = match &self.input {
-            TracedInput::Nothing => outputs(&mut command).0,
+        let received = match &self.input {
+            TracedInput::Nothing => output_texts(&mut command).0,
             TracedInput::Pipe(line) => {
                 let (reader, mut writer) = std::io::pipe().unwrap();
                 writer.write_all(line.as_bytes()).unwrap();
-                outputs(command.stdin(reader)).0
+                output_texts(command.stdin(reader)).0
             }
             TracedInput::Connection(line) => {
                 let mut connection = Connection::open_to(&mut command, line.as_bytes());
-                let came = all_that_came(&mut connection);
+                let received = read_to_end_or_reset(&mut connection);
                 connection.agent.wait();
-                came
+                received
             }
         };
         let took = start.elapsed();
         let text = fs::read_to_string(&log).expect("strace writes its log");
         fs::remove_file(&log).unwrap();
-        (came, took, text)
+        (received, took, text)
     }
 }
 
@@ -679,19 +685,19 @@ impl Traced {
 #[derive(Clone, Debug)]
 struct Call {
     name: String,
-    /// Its place among the calls of its name, from 1 on.
+    /// Its place among the calls with its name, counted from 1.
     nth: usize,
-    /// Whether the agent itself makes it, and not the C library or Rust's runtime before it begins.
-    is_ours: bool,
+    /// Whether the agent's own code has started; before, the C library and Rust's runtime make the calls.
+    is_made_by_agent: bool,
     /// Whether it writes the reply.
     writes_reply: bool,
     is_after_reply: bool,
 }
 
-/// The system calls of a run, as strace lists them; of all threads, if it follows them.
+/// The system calls of a run, from strace's log. With its option `-f`, those of all threads.
 fn calls(log: &str) -> Vec<Call> {
     let mut counts: HashMap<(&str, &str), usize> = HashMap::new();
-    let (mut is_ours, mut is_after_reply) = (false, false);
+    let (mut is_made_by_agent, mut is_after_reply) = (false, false);
     let mut calls = Vec::new();
     for line in log.lines() {
         let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -707,13 +713,13 @@ fn calls(log: &str) -> Vec<Call> {
         }
         let count = counts.entry((thread, name)).or_default();
         *count += 1;
-        // The first that the agent asks is whether it has a terminal.
-        is_ours |= name == "ioctl";
+        // The agent's first call is an ioctl: it asks whether a descriptor is a terminal.
+        is_made_by_agent |= name == "ioctl";
         let writes_reply = name == "write" && args.starts_with("1, ");
-        // brk fails by returning the old end of the heap; any error would be a new one.
+        // An error cannot be injected into brk: it reports one by returning the old end of the heap.
         if !["execve", "brk"].contains(&name) {
             let name = name.to_owned();
-            calls.push(Call { name, nth: *count, is_ours, writes_reply, is_after_reply });
+            calls.push(Call { name, nth: *count, is_made_by_agent, writes_reply, is_after_reply });
         }
         is_after_reply |= writes_reply;
     }
@@ -726,10 +732,10 @@ const ERRORS: [&str; 5] = ["EINTR", "EAGAIN", "ENOMEM", "EIO", "EMFILE"];
 const INTERRUPTIBLE: [&str; 9] =
     ["openat", "read", "preadv2", "write", "ppoll", "connect", "recvfrom", "sendto", "close"];
 
-/// The requests of the matrix, once with `up` and once with `down` as the right answer where errors may
-/// lead to either, and what they need.
+/// The requests whose system calls fail, and the servers that they ask. Where an error could lead to either
+/// `up` or `down`, there is one request for each.
 struct TracedRequests {
-    requests: Vec<Traced>,
+    requests: Vec<TracedRequest>,
     _servers: Vec<Server>,
     _authority: Authority,
     _name_server: NameServer,
@@ -739,14 +745,17 @@ impl TracedRequests {
     fn new() -> Self {
         let page = page();
         let [fresh, stale] = [0.0, 3600.0].map(|lag| Server::fixed(antelope::get_info(lag)));
-        let v1 = |server: &Server, truth| Traced {
+        let v1 = |server: &Server, expected| TracedRequest {
             input: TracedInput::Connection(format!("v1|http://{}|1000\n", server.address)),
-            // Right for the command line is wrong for the line.
-            ..Traced::new(if truth == "up" { &["cpu", "0"] } else { &["cpu", "1000000"] }, truth)
+            // The command line gives the opposite reply: ignoring the line would be noticed.
+            ..TracedRequest::new(
+                if expected == "up" { &["cpu", "0"] } else { &["cpu", "1000000"] },
+                expected,
+            )
         };
-        let over_pipe = |args: &[&str], line, truth| Traced {
+        let over_pipe = |args: &[&str], line, expected| TracedRequest {
             input: TracedInput::Pipe(line),
-            ..Traced::new(args, truth)
+            ..TracedRequest::new(args, expected)
         };
         let node = Arc::new(Mutex::new(state_history::Node::healthy()));
         let ship = websocket::state_history_server(node);
@@ -760,22 +769,22 @@ impl TracedRequests {
         let name_server = NameServer::new();
         let named_url = format!("http://wcs.example:{}/", page.address.port());
         let requests = vec![
-            Traced::new(&["cpu", "1000000"], "up 100%"),
-            Traced::new(&["cpu", "0"], "down"),
-            Traced::new(&["-u", &page.url(), "hls", "6"], "up 100%"),
-            Traced::new(&["-u", &page.url(), "hls", "5"], "down"),
-            Traced {
-                start: name_server.entrance(),
-                ..Traced::new(&["-u", &named_url, "hls", "6"], "up 100%")
+            TracedRequest::new(&["cpu", "1000000"], "up 100%"),
+            TracedRequest::new(&["cpu", "0"], "down"),
+            TracedRequest::new(&["-u", &page.url(), "hls", "6"], "up 100%"),
+            TracedRequest::new(&["-u", &page.url(), "hls", "5"], "down"),
+            TracedRequest {
+                start: name_server.command_prefix(),
+                ..TracedRequest::new(&["-u", &named_url, "hls", "6"], "up 100%")
             },
-            Traced {
+            TracedRequest {
                 start: vec!["env".to_owned(), trusting],
-                ..Traced::new(&["-u", &tls_url, "hls", "6"], "up 100%")
+                ..TracedRequest::new(&["-u", &tls_url, "hls", "6"], "up 100%")
             },
-            Traced::new(&[&format!("ship|ws://{}|1000", ship.address)], "up"),
+            TracedRequest::new(&[&format!("ship|ws://{}|1000", ship.address)], "up"),
             over_pipe(&["cpu", "0"], "cpu 1000000\n", "up 100%"),
             over_pipe(&["cpu", "1000000"], "cpu 0\n", "down"),
-            Traced::new(&["--syslog", "--explain", "cpu", "0"], "down"),
+            TracedRequest::new(&["--syslog", "--explain", "cpu", "0"], "down"),
             v1(&fresh, "up"),
             v1(&stale, "down"),
         ];
@@ -785,38 +794,39 @@ impl TracedRequests {
 }
 
 #[test]
-fn an_error_of_any_system_call_leaves_a_reply_that_is_right_or_cautious() {
+fn after_an_error_of_any_system_call_the_reply_is_right_or_cautious() {
     let folder = tempfile::tempdir().unwrap();
-    let world = TracedRequests::new();
-    let requests = &world.requests;
+    let traced = TracedRequests::new();
+    let requests = &traced.requests;
     let injected = AtomicUsize::new(0);
     let runs = requests.iter().enumerate().flat_map(|(number, request)| {
-        let (came, log) = request.run(&[], folder.path());
-        assert_eq!(came.trim_end(), request.truth, "{:?}", request.args);
+        let (received, log) = request.run(&[], folder.path());
+        assert_eq!(received.trim_end(), request.expected, "{:?}", request.args);
         let mut calls = calls(&log);
         assert!(calls.iter().any(|call| call.is_after_reply), "{log}");
-        // Every run starts alike: once without and once with a connection is enough.
+        // Every run starts with the same calls. It is enough to try them twice: without and with a
+        // connection.
         let is_first_or_last = number == 0 || number + 1 == requests.len();
-        calls.retain(|call| call.is_ours || is_first_or_last);
+        calls.retain(|call| call.is_made_by_agent || is_first_or_last);
         let cases = calls.into_iter().flat_map(|call| ERRORS.map(|error| (call.clone(), error)));
         cases.map(move |(call, error)| (request, call, error)).collect::<Vec<_>>()
     });
-    each(runs, |(request, call, error)| {
+    in_parallel(runs, |(request, call, error)| {
         let what = (&request.args, &call, error);
         let trace = format!("trace={}", call.name);
         let inject = format!("inject={}:error={error}:when={}", call.name, call.nth);
-        let (came, log) = request.run(&["-e", &trace, "-e", &inject], folder.path());
+        let (received, log) = request.run(&["-e", &trace, "-e", &inject], folder.path());
         let is_injected = log.contains("INJECTED");
         injected.fetch_add(is_injected.into(), Ordering::Relaxed);
         let is_interruption = error == "EINTR" && INTERRUPTIBLE.contains(&call.name.as_str());
-        if !call.is_ours && Reply::parse(&came).is_err() {
-            check_meaningless(&came, &what);
+        if !call.is_made_by_agent && Reply::parse(&received).is_err() {
+            check_meaningless(&received, &what);
         } else if call.writes_reply && ["EIO", "EMFILE"].contains(&error) {
-            assert_eq!(came, "", "{what:?}");
-        } else if call.is_after_reply || (call.is_ours && is_interruption) {
-            assert_eq!(came, format!("{}\n", request.truth), "{what:?}");
+            assert_eq!(received, "", "{what:?}");
+        } else if call.is_after_reply || (call.is_made_by_agent && is_interruption) {
+            assert_eq!(received, format!("{}\n", request.expected), "{what:?}");
         } else {
-            check_cautious(&came, request.truth, &what);
+            check_right_or_cautious(&received, request.expected, &what);
         }
     });
     let injected = injected.into_inner();
@@ -825,59 +835,62 @@ fn an_error_of_any_system_call_leaves_a_reply_that_is_right_or_cautious() {
 }
 
 #[test]
-fn a_system_call_that_always_fails_leaves_a_reply_that_is_right_or_cautious() {
+fn if_a_system_call_always_fails_the_reply_is_right_or_cautious() {
     let folder = tempfile::tempdir().unwrap();
-    let world = TracedRequests::new();
-    let requests = &world.requests;
+    let traced = TracedRequests::new();
+    let requests = &traced.requests;
     let always = ["ppoll", "fstat", "getpeername", "recvfrom", "socket", "connect", "getsockopt"];
     let always = always.into_iter().chain(["statx", "setsockopt", "sendto", "ioctl", "openat"]);
     let errors = ["EAGAIN", "ENOMEM", "EPERM", "EINVAL", "ENOSYS"];
     let cases = always.flat_map(|name| errors.map(|error| (name, error)));
     let cases = cases.chain([("ppoll", "EINTR")]);
     let runs = cases.flat_map(|case| requests.iter().map(move |request| (case, request)));
-    each(runs, |((name, error), request)| {
+    in_parallel(runs, |((name, error), request)| {
         let what = (&request.args, name, error);
         let (trace, inject) = (format!("trace={name}"), format!("inject={name}:error={error}"));
-        let (came, _) = request.run(&["-e", &trace, "-e", &inject], folder.path());
-        check_cautious(&came, request.truth, &what);
+        let (received, _) = request.run(&["-e", &trace, "-e", &inject], folder.path());
+        check_right_or_cautious(&received, request.expected, &what);
         if name == "ppoll" && error != "EINTR" {
-            assert_eq!(came, format!("{}\n", request.truth), "{what:?}");
+            assert_eq!(received, format!("{}\n", request.expected), "{what:?}");
         }
     });
 }
 
 #[test]
-fn an_error_while_the_maintenance_file_is_read_does_not_put_the_server_in() {
+fn an_error_while_reading_the_maintenance_file_does_not_put_the_server_up() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("maint");
     fs::write(&file, "drain").unwrap();
-    let request = Traced::new(&["cpu", "1000000", "-m", file.to_str().unwrap()], "drain");
-    let (came, log) = request.run(&["-f"], folder.path());
-    assert_eq!(came, "drain\n");
+    let request = TracedRequest::new(&["cpu", "1000000", "-m", file.to_str().unwrap()], "drain");
+    let (received, log) = request.run(&["-f"], folder.path());
+    assert_eq!(received, "drain\n");
     let mut calls = calls(&log);
-    calls.retain(|call| call.is_ours && !call.is_after_reply);
+    calls.retain(|call| call.is_made_by_agent && !call.is_after_reply);
     assert!(calls.iter().any(|call| call.name == "clone3"), "{log}");
     let injected = AtomicUsize::new(0);
-    each(calls.iter().flat_map(|call| ERRORS.map(|error| (call, error))), |(call, error)| {
-        let what = (call, error);
-        let trace = format!("trace={}", call.name);
-        let inject = format!("inject={}:error={error}:when={}", call.name, call.nth);
-        let options = ["-f", "-e", &trace, "-e", &inject];
-        let (came, log) = request.run(&options, folder.path());
-        injected.fetch_add(log.matches("INJECTED").count(), Ordering::Relaxed);
-        // Rust's runtime ends the process where a thread gets no stack for its signals.
-        let makes_thread = ["mmap", "mprotect", "sigaltstack"].contains(&call.name.as_str());
-        let is_lost = call.writes_reply && ["EIO", "EMFILE"].contains(&error);
-        if !came.is_empty() || !(makes_thread || is_lost) {
-            check_cautious(&came, "drain", &what);
-        }
-    });
+    in_parallel(
+        calls.iter().flat_map(|call| ERRORS.map(|error| (call, error))),
+        |(call, error)| {
+            let what = (call, error);
+            let trace = format!("trace={}", call.name);
+            let inject = format!("inject={}:error={error}:when={}", call.name, call.nth);
+            let options = ["-f", "-e", &trace, "-e", &inject];
+            let (received, log) = request.run(&options, folder.path());
+            injected.fetch_add(log.matches("INJECTED").count(), Ordering::Relaxed);
+            // Rust's runtime ends the process when a thread gets no stack for its signals.
+            let makes_thread = ["mmap", "mprotect", "sigaltstack"].contains(&call.name.as_str());
+            let is_lost = call.writes_reply && ["EIO", "EMFILE"].contains(&error);
+            if !received.is_empty() || !(makes_thread || is_lost) {
+                check_right_or_cautious(&received, "drain", &what);
+            }
+        },
+    );
     report(&format!("{} system calls of two threads failed", injected.into_inner()));
 }
 
 // The clock
 
-/// The program of step_clock.c in a folder.
+/// Compiles step_clock.c into a folder.
 fn step_clock(folder: &Path) -> String {
     let program = folder.join("step_clock");
     let mut cc = Command::new("cc");
@@ -887,7 +900,7 @@ fn step_clock(folder: &Path) -> String {
 }
 
 #[test]
-fn a_wall_clock_that_is_set_during_the_run_moves_no_wait_and_only_ages() {
+fn setting_the_wall_clock_during_a_run_changes_only_the_ages_of_blocks() {
     let folder = tempfile::tempdir().unwrap();
     let program = step_clock(folder.path());
     let (page, silent) = (page(), Server::start(hold));
@@ -903,14 +916,15 @@ fn a_wall_clock_that_is_set_during_the_run_moves_no_wait_and_only_ages() {
             (&[&v1], if step == "0" { "up\n" } else { "down\n" }, 1),
         ] {
             let start = Instant::now();
-            let (reply, readings) = outputs(&mut under(&[&program, step], args));
+            let (reply, readings) = output_texts(&mut agent_under(&[&program, step], args));
             let took = start.elapsed();
             assert!(
                 Reply::parse(&reply).is_ok() && reply.starts_with(line),
                 "{step} {args:?}: {reply:?}"
             );
-            assert!(took < TIMEOUT + LATEST, "{step} {args:?}: {took:?}");
-            // Only that of the age of a block; and a clock that nobody asked was not set.
+            assert!(took < TIMEOUT + TOLERANCE, "{step} {args:?}: {took:?}");
+            // The age of a block needs the wall clock, and nothing else does. That the monotonic clock was
+            // read shows that step_clock sees the readings.
             let (wall, monotonic) = readings.split_once(" monotonic ").unwrap();
             let wall_expected = format!("wall clock {reads_of_wall_clock}");
             assert_eq!(wall, wall_expected, "{step} {args:?}: {readings}");
@@ -920,11 +934,11 @@ fn a_wall_clock_that_is_set_during_the_run_moves_no_wait_and_only_ages() {
 }
 
 #[test]
-fn a_monotonic_clock_of_any_age_changes_nothing() {
+fn a_monotonic_clock_of_any_value_changes_no_reply() {
     let uptime = fs::read_to_string("/proc/uptime").unwrap();
     let uptime: u64 = uptime.split('.').next().unwrap().parse().unwrap();
     let (page, silent) = (page(), Server::start(hold));
-    // A machine that has just started, and one that runs for 100 years.
+    // A machine that has just started, and one that has run for 100 years.
     for offset in [format!("-{}", uptime - 1), "3153600000".to_owned()] {
         for (args, line, status) in [
             (&["cpu", "1000000"][..], "up 100%\n", 0),
@@ -934,9 +948,9 @@ fn a_monotonic_clock_of_any_age_changes_nothing() {
         ] {
             let offsets = ["--monotonic", &offset, "--boottime", &offset];
             let unshare = ["unshare", "--map-root-user", "--time", "--fork"];
-            let outcome = finish(&mut under(&[&unshare[..], &offsets].concat(), args));
+            let outcome = finish(&mut agent_under(&[&unshare[..], &offsets].concat(), args));
             outcome.expect(line, status);
-            assert!(outcome.took < TIMEOUT + LATEST, "{offset} {args:?}: {outcome:?}");
+            assert!(outcome.took < TIMEOUT + TOLERANCE, "{offset} {args:?}: {outcome:?}");
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Every request, against everything that can be wrong with the service it asks, in every way of being
-//! started: one line, the right one, in time.
+//! Every kind of request, with every fault of the service that it asks, under every way of starting the
+//! agent: the reply has to be one line, the right one, in time.
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,44 +15,46 @@ use std::time::{Duration, Instant};
 
 use common::antelope::{HEAD, atomic_health, get_info, v2_health};
 use common::faults::{
-    BAD_CHUNK, CUT, Deaf, Ending, INSTEAD, NO_ANSWER, SSH, TLS_ALERT, nested_maps, send,
-    send_for_ever,
+    BAD_CHUNK, CLOSED_EARLY, Ending, FullListener, NO_ANSWER, SSH, TLS_ALERT, WRONG_ANSWERS,
+    nested_maps, send, send_for_ever,
 };
-use common::namespace::Namespace;
+use common::namespace::IsolatedNetwork;
 use common::reply::Reply;
+use common::requests::{services, thresholds};
 use common::state_history::Node;
 use common::tls::Authority;
-use common::websocket::{acceptance, play, play_until, session};
+use common::websocket::{acceptance, send_parts, send_parts_before, session};
 use common::websocket_faults::*;
 use common::*;
 
-/// The timeout of runs that may have to wait for it.
+/// The agent's timeout where a run may last that long.
 const TIMEOUT: Duration = Duration::from_millis(400);
 
-/// The timeout of runs that may not, and how long they may take on a slow machine.
+/// The agent's timeout where a run must not last that long, and the time that it may take on a slow
+/// machine.
 const LONG_TIMEOUT: Duration = Duration::from_secs(10);
-const PROMPTLY: Duration = Duration::from_secs(5);
+const PROMPT_LIMIT: Duration = Duration::from_secs(5);
 
-/// What is said when it is over before a name is found.
+/// The reason when a host name is not resolved within the timeout.
 const NO_NAME: &str = "did not resolve within 400 ms";
 
-/// What is said of an answer in HTTP where a WebSocket was asked for.
+/// The reason when a service answers over HTTP although a WebSocket was asked for.
 const NO_UPGRADE: &str = "answered HTTP 200, no WebSocket upgrade";
 
-/// How many runs there are at a time: most of them wait.
+/// How many runs go on at the same time. Most of them wait for something.
 const WORKERS: usize = 24;
 
-/// The longest body that is read, in bytes.
+/// The longest body that the agent reads, in bytes.
 const BODY_LIMIT: usize = 1 << 20;
 
-/// A kind of request, with what the service it asks answers when it is well.
+/// A kind of request, with the answer of a healthy service.
 struct Kind {
-    /// The request's first word; `hls` is a threshold on the statistics page.
+    /// The first word of the request. `hls` stands for the thresholds, which ask the statistics page.
     name: &'static str,
     scheme: &'static str,
     status: &'static str,
     body: String,
-    /// The part of the body that is judged.
+    /// The part of the body that the agent judges.
     value: String,
 }
 
@@ -62,7 +65,7 @@ impl Kind {
         Self { name, scheme: "http", status: "200 OK", body, value }
     }
 
-    /// Every kind, over TLS too.
+    /// Every kind, and some of them over TLS too.
     fn all() -> Vec<Arc<Self>> {
         let http = || {
             let info = get_info(0.0);
@@ -70,7 +73,7 @@ impl Kind {
             let unknown = r#"{"code":0,"message":"Transport unknown"}"#.to_owned();
             let json = r#"{"streams_stats": {"streams_hls": 5}}"#.to_owned();
             let streams = Self::new("stream", unknown, "0");
-            // The head block's number stands in it once.
+            // The number of the head block must occur only once.
             let [reader, other] = [HEAD, HEAD - 1].map(|block| format!("\"{block}\""));
             let atomic = || atomic_health(0.0, "OK").replace(&reader, &other);
             [
@@ -89,7 +92,7 @@ impl Kind {
             Self { scheme, ..page }
         };
         let plain = http().into_iter().chain(["ship", "ws"].map(|name| websocket(name, "ws")));
-        // What TLS carries does not depend on the paths and fields that are asked for.
+        // Paths and fields make no difference to TLS, so not every kind is repeated.
         let [text, _, v1, _, _, atomic, _, stream] = http();
         let over_tls = [text, v1, atomic, stream].map(|kind| Self { scheme: "https", ..kind });
         let over_tls = over_tls.into_iter();
@@ -105,10 +108,10 @@ impl Kind {
         self.scheme.ends_with('s') && self.scheme != "ws"
     }
 
-    /// The options and the request that ask the service at this place.
+    /// The options and the request with which the agent asks the service at `place`, HOST:PORT.
     fn request(&self, place: &str) -> (Vec<String>, String) {
         let url = format!("{}://{place}", self.scheme);
-        // Room for bodies to age.
+        // High, so that no head block is too old however long the tests last.
         let blocks = 1_000_000;
         match self.name {
             "hls" => (vec!["-u".to_owned(), url], "hls 10".to_owned()),
@@ -117,7 +120,7 @@ impl Kind {
         }
     }
 
-    /// How the whole answer comes: a head and a body, or the upgrade and what is sent behind it.
+    /// The parts of a whole answer: head and body, or the parts of a WebSocket session.
     fn parts(&self, head: &str) -> Vec<Vec<u8>> {
         let mut parts = match self.scheme {
             "http" | "https" => {
@@ -133,142 +136,148 @@ impl Kind {
         parts
     }
 
-    /// What is said of a whole answer that is not as it should be: one of these.
-    fn complaints(&self) -> Vec<&'static str> {
+    /// The reasons that the agent may give for a complete answer with an invalid body.
+    fn reasons_for_body(&self) -> Vec<&'static str> {
         match self.name {
             "ship" | "ws" => vec![NO_UPGRADE],
             "stream" => vec!["answered HTTP 400"],
-            // The value's own name, or the page's form.
+            // The name of the value, or a mistake in the page's format.
             "hls" => vec!["hls", "holds no valid JSON", "holds no statistics"],
             _ => vec!["sent no JSON", "reports no "],
         }
     }
 
-    /// What is said of an answer of which whoever asks over HTTP says this.
-    fn over_http(&self, why: &'static str) -> Vec<&'static str> {
-        if self.is_websocket() { vec![NO_UPGRADE] } else { vec![why] }
+    /// The reasons that this kind gives for an answer for which a request over HTTP gives `reason`.
+    fn reasons_over_http(&self, reason: &'static str) -> Vec<&'static str> {
+        if self.is_websocket() { vec![NO_UPGRADE] } else { vec![reason] }
     }
 
     fn state(&self, finding: Finding) -> &'static str {
         match (finding, self.name) {
-            (Finding::Nothing, _) => "up",
+            (Finding::Healthy, _) => "up",
             (Finding::Bad, _) => "down",
-            (Finding::WellFormed, _) if !self.is_websocket() => "up",
-            (Finding::Status, "atomic" | "contract") => "down",
+            (Finding::HealthyOverHttp, _) if !self.is_websocket() => "up",
+            (Finding::ErrorStatus, "atomic" | "contract") => "down",
             (_, "hls") => "down",
             _ => "fail",
         }
     }
 }
 
-/// What is to be found out about a service.
+/// What the agent should find out about a service.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Finding {
-    /// Nothing is wrong.
-    Nothing,
-    /// It answers over HTTP what it should, which no WebSocket should.
-    WellFormed,
-    /// It answers with the status of an error.
-    Status,
-    /// It is measured, and not well.
+    /// It is healthy.
+    Healthy,
+    /// Its answer over HTTP is healthy. A request for a WebSocket fails all the same.
+    HealthyOverHttp,
+    /// It answers with the HTTP status of an error.
+    ErrorStatus,
+    /// It is measured and found bad.
     Bad,
     /// It cannot be measured.
     Unmeasured,
 }
 
-/// A connection to a service in which the request's head has been read.
+/// A connection to a service, after the head of the request has been read.
 struct Exchange<'a> {
     stream: &'a mut dyn Duplex,
-    /// What carries it.
+    /// The TCP connection of `stream`.
     tcp: TcpStream,
     head: String,
 }
 
-/// What is wrong with a service.
+/// A fault of a service.
 struct Fault {
     name: String,
     finding: Finding,
-    /// Parts of the description, one of which is in it.
-    whys: Vec<&'static str>,
-    act: Act,
+    /// The reply's description has to contain one of these.
+    reasons: Vec<&'static str>,
+    behaviour: Behaviour,
 }
 
-/// What it then does: when the request has been read, or when the client has said hello in TLS, with
-/// what it should say now.
-type Talk = Arc<dyn Fn(&mut Exchange, &Kind) + Send + Sync>;
-type Greet = Arc<dyn Fn(&mut TcpStream, &[u8]) + Send + Sync>;
+/// What a faulty service does after the head of the request, or after the client's hello in TLS. The bytes
+/// are those that a TLS server should send next.
+type RequestHandler = Arc<dyn Fn(&mut Exchange, &Kind) + Send + Sync>;
+type HelloHandler = Arc<dyn Fn(&mut TcpStream, &[u8]) + Send + Sync>;
 
-/// Where and when it goes wrong.
+/// When the fault shows.
 #[derive(Clone)]
-enum Act {
-    /// Nobody listens.
+enum Behaviour {
+    /// Nothing listens at the service's address.
     Refuses,
-    /// Somebody does, and never accepts.
-    Deaf,
-    /// The URL names another host.
+    /// The service listens and never accepts.
+    NeverAccepts,
+    /// The URL names this host.
     Host(&'static str),
-    /// The same, asked in a network of its own.
-    Isolated(&'static str),
-    /// As soon as the connection is there.
-    Connected(fn(&mut TcpStream)),
-    /// When the client has said hello in TLS.
-    Greeted(Greet),
-    /// The certificate is for another host, or of an authority that nobody trusts.
+    /// The same, and the agent runs in a network without routes.
+    HostInIsolation(&'static str),
+    /// As soon as the service has accepted the connection.
+    OnConnection(fn(&mut TcpStream)),
+    /// After the client's hello in TLS.
+    OnHello(HelloHandler),
+    /// The certificate is for another host.
     OtherHost,
-    OtherAuthority,
-    /// TLS where nobody asked for it.
-    UnaskedTls,
-    /// When the request has been read.
-    Asked(Talk),
+    /// The agent does not trust the authority that signed the certificate.
+    UntrustedAuthority,
+    /// The service speaks TLS and the URL does not.
+    UnexpectedTls,
+    /// After the head of the request has been read.
+    OnRequest(RequestHandler),
 }
 
-fn fault(name: impl Into<String>, finding: Finding, why: &'static str, act: Act) -> Fault {
-    Fault { name: name.into(), finding, whys: vec![why], act }
-}
-
-/// The fault of a service that goes wrong when it has read the request, with one of these descriptions.
-fn asked(
+fn fault(
     name: impl Into<String>,
     finding: Finding,
-    whys: Vec<&'static str>,
-    talk: impl Fn(&mut Exchange, &Kind) + Send + Sync + 'static,
+    reason: &'static str,
+    behaviour: Behaviour,
 ) -> Fault {
-    Fault { name: name.into(), finding, whys, act: Act::Asked(Arc::new(talk)) }
+    Fault { name: name.into(), finding, reasons: vec![reason], behaviour }
 }
 
-/// The fault of a service that answers, with success, what this makes of its answer's body.
-fn body(
+/// A fault that shows after the head of the request has been read.
+fn on_request(
+    name: impl Into<String>,
+    finding: Finding,
+    reasons: Vec<&'static str>,
+    talk: impl Fn(&mut Exchange, &Kind) + Send + Sync + 'static,
+) -> Fault {
+    Fault { name: name.into(), finding, reasons, behaviour: Behaviour::OnRequest(Arc::new(talk)) }
+}
+
+/// The fault of a service that answers with the right status and the body that `make` returns.
+fn with_body(
     name: &str,
     finding: Finding,
-    whys: Vec<&'static str>,
+    reasons: Vec<&'static str>,
     make: impl Fn(&Kind) -> Vec<u8> + Send + Sync + 'static,
 ) -> Fault {
-    asked(format!("body: {name}"), finding, whys, move |exchange, kind| {
+    on_request(format!("body: {name}"), finding, reasons, move |exchange, kind| {
         send(exchange.stream, response(kind.status, &make(kind)));
     })
 }
 
-/// The same with what is judged replaced.
-fn value(kind: &Kind, value: impl AsRef<[u8]> + Send + Sync + 'static, name: &str) -> Fault {
-    body(name, Finding::Unmeasured, kind.complaints(), move |kind| {
-        let (before, behind) = kind.body.split_once(&kind.value).unwrap();
-        [before.as_bytes(), value.as_ref(), behind.as_bytes()].concat()
+/// The fault of a service whose body has `value` in the place of the value that is judged.
+fn with_value(kind: &Kind, value: impl AsRef<[u8]> + Send + Sync + 'static, name: &str) -> Fault {
+    with_body(name, Finding::Unmeasured, kind.reasons_for_body(), move |kind| {
+        let (before, after) = kind.body.split_once(&kind.value).unwrap();
+        [before.as_bytes(), value.as_ref(), after.as_bytes()].concat()
     })
 }
 
-/// Headers of answers whose length is not declared.
+/// Headers of answers without a Content-Length.
 const CHUNKED: &str = "Transfer-Encoding: chunked";
 const CLOSE: &str = "Connection: close";
 
-/// The same with this header and a body as it then has to be.
+/// The fault of a service that answers with this header and the body that `encode` returns.
 fn encoded(
     name: &str,
     finding: Finding,
-    whys: Vec<&'static str>,
+    reasons: Vec<&'static str>,
     header: &'static str,
     encode: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static,
 ) -> Fault {
-    asked(name, finding, whys, move |exchange, kind| {
+    on_request(name, finding, reasons, move |exchange, kind| {
         let encoded = encode(kind.body.as_bytes());
         let length = match header {
             CHUNKED | CLOSE => String::new(),
@@ -279,7 +288,7 @@ fn encoded(
     })
 }
 
-/// The body with so much that does not matter in it that it has this size.
+/// The body, filled up to `size` bytes with content that is not judged.
 fn padded(kind: &Kind, size: usize) -> Vec<u8> {
     let (start, unit, rest) = match kind.body.strip_prefix('{') {
         Some(rest) => ("{\"pad\":[0", ",0", format!("],{rest}")),
@@ -298,12 +307,12 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     gzip.wait_with_output().unwrap().stdout
 }
 
-/// The fault of a service that sends the longest body, of the JSON that takes the longest to read, and
-/// its last byte so late that reading it has to be quick.
-fn late_maps(kind: &Kind) -> Fault {
-    let name = "body: maps in maps whose end comes late";
-    let whys = [kind.complaints(), vec![NO_ANSWER]].concat();
-    asked(name, Finding::Unmeasured, whys, |exchange, kind| {
+/// The fault of a service that sends the longest body that is read, of the JSON that takes the most time to
+/// read. Its last byte comes shortly before the timeout, so that the agent has little time left to read it.
+fn late_nested_maps(kind: &Kind) -> Fault {
+    let name = "body: nested maps whose end comes late";
+    let reasons = [kind.reasons_for_body(), vec![NO_ANSWER]].concat();
+    on_request(name, Finding::Unmeasured, reasons, |exchange, kind| {
         let due = Instant::now() + TIMEOUT - Duration::from_millis(40);
         let answer = response(kind.status, &nested_maps(BODY_LIMIT));
         let (last, before) = answer.split_last().unwrap();
@@ -313,32 +322,37 @@ fn late_maps(kind: &Kind) -> Fault {
     })
 }
 
-/// What can be wrong with the service that a kind of request asks.
+/// The faults of the service that this kind of request asks.
 fn faults(kind: &Kind) -> Vec<Fault> {
     use Finding::*;
     let mut faults = vec![
-        asked("none", Nothing, vec![], |exchange, kind| {
+        on_request("no fault", Healthy, vec![], |exchange, kind| {
             let parts = kind.parts(&exchange.head);
-            play_until(exchange.stream, &parts, parts.len());
+            send_parts_before(exchange.stream, &parts, parts.len());
         }),
-        fault("refuses", Unmeasured, "refused the connection", Act::Refuses),
-        fault("never accepts", Unmeasured, NO_ANSWER, Act::Deaf),
-        fault("has no address", Unmeasured, "does not resolve", Act::Host("service.invalid")),
-        fault("has no route", Unmeasured, "unreachable", Act::Isolated("192.0.2.1")),
-        fault("has a silent name server", Unmeasured, NO_NAME, Act::Isolated("service.example")),
-        fault("accepts and hangs", Unmeasured, NO_ANSWER, Act::Connected(hold)),
-        fault("accepts and closes", Unmeasured, "closed the", Act::Connected(|_| {})),
+        fault("refuses", Unmeasured, "refused the connection", Behaviour::Refuses),
+        fault("never accepts", Unmeasured, NO_ANSWER, Behaviour::NeverAccepts),
+        fault("has no address", Unmeasured, "does not resolve", Behaviour::Host("service.invalid")),
+        fault("has no route", Unmeasured, "unreachable", Behaviour::HostInIsolation("192.0.2.1")),
+        fault(
+            "has a silent name server",
+            Unmeasured,
+            NO_NAME,
+            Behaviour::HostInIsolation("service.example"),
+        ),
+        fault("accepts and hangs", Unmeasured, NO_ANSWER, Behaviour::OnConnection(hold)),
+        fault("accepts and closes", Unmeasured, "closed the", Behaviour::OnConnection(|_| {})),
         fault(
             "accepts and resets",
             Unmeasured,
             "closed the",
-            Act::Connected(|tcp| Ending::Reset.carry_out(&mut &*tcp, tcp, b"")),
+            Behaviour::OnConnection(|tcp| Ending::Reset.carry_out(&mut &*tcp, tcp, b"")),
         ),
         fault(
             "speaks SSH first",
             Unmeasured,
             if kind.is_tls() { "speaks no TLS" } else { "sent no valid HTTP" },
-            Act::Connected(|tcp| {
+            Behaviour::OnConnection(|tcp| {
                 send(tcp, SSH);
                 hold(tcp);
             }),
@@ -347,18 +361,20 @@ fn faults(kind: &Kind) -> Vec<Fault> {
             "sends zeros at once and for ever",
             Unmeasured,
             if kind.is_tls() { "speaks no TLS" } else { "sent no valid HTTP" },
-            Act::Connected(|tcp| send_for_ever(tcp, [0; 4096])),
+            Behaviour::OnConnection(|tcp| send_for_ever(tcp, [0; 4096])),
         ),
     ];
 
-    for (name, instead, why) in INSTEAD {
-        let finding = if why.starts_with("answered HTTP") { Status } else { Unmeasured };
-        // A WebSocket's answer may have no body, and is read otherwise.
-        let mut whys = vec![why];
+    for (name, wrong_answer, reason) in WRONG_ANSWERS {
+        let finding = if reason.starts_with("answered HTTP") { ErrorStatus } else { Unmeasured };
+        // The answer to an upgrade has no body, and other code reads it, which finds other mistakes first.
+        let mut reasons = vec![reason];
         if kind.is_websocket() {
-            whys.extend([", no WebSocket upgrade", "sent too long a header"]);
+            reasons.extend([", no WebSocket upgrade", "sent too long a header"]);
         }
-        faults.push(asked(name, finding, whys, move |exchange, _| instead(exchange.stream)));
+        faults.push(on_request(name, finding, reasons, move |exchange, _| {
+            wrong_answer(exchange.stream)
+        }));
     }
 
     for part in 0..kind.parts("").len() {
@@ -366,10 +382,10 @@ fn faults(kind: &Kind) -> Vec<Fault> {
             for ending in Ending::ALL {
                 let place = if is_within { "within" } else { "before" };
                 let name = format!("{ending:?} {place} part {part}");
-                let whys = vec![ending.why()];
-                faults.push(asked(name, Unmeasured, whys, move |exchange, kind| {
+                let reasons = vec![ending.reason()];
+                faults.push(on_request(name, Unmeasured, reasons, move |exchange, kind| {
                     let parts = kind.parts(&exchange.head);
-                    play_until(exchange.stream, &parts, part);
+                    send_parts_before(exchange.stream, &parts, part);
                     let half = parts[part].len() / 2;
                     let (begun, rest) = parts[part].split_at(if is_within { half } else { 0 });
                     send(exchange.stream, begun);
@@ -384,75 +400,89 @@ fn faults(kind: &Kind) -> Vec<Fault> {
         }
     }
 
-    let too_large = kind.over_http("sent more than 1 MiB");
-    let chunked = |name: &str, why, encode: fn(&[u8]) -> Vec<u8>| {
-        encoded(name, Unmeasured, kind.over_http(why), CHUNKED, encode)
+    let too_large = kind.reasons_over_http("sent more than 1 MiB");
+    let chunked = |name: &str, reason, encode: fn(&[u8]) -> Vec<u8>| {
+        encoded(name, Unmeasured, kind.reasons_over_http(reason), CHUNKED, encode)
     };
     let deep = |open: &str, close: &str| open.repeat(100_000) + &close.repeat(100_000);
     faults.extend([
-        body("just under 1 MiB", WellFormed, kind.complaints(), |kind| {
+        with_body("just under 1 MiB", HealthyOverHttp, kind.reasons_for_body(), |kind| {
             padded(kind, BODY_LIMIT - 1)
         }),
-        body("1 MiB", WellFormed, kind.complaints(), |kind| padded(kind, BODY_LIMIT)),
-        body("just over 1 MiB", Unmeasured, too_large.clone(), |kind| padded(kind, BODY_LIMIT + 1)),
-        body("blanks, just over 1 MiB", Unmeasured, too_large, |kind| {
+        with_body("1 MiB", HealthyOverHttp, kind.reasons_for_body(), |kind| {
+            padded(kind, BODY_LIMIT)
+        }),
+        with_body("just over 1 MiB", Unmeasured, too_large.clone(), |kind| {
+            padded(kind, BODY_LIMIT + 1)
+        }),
+        with_body("blanks, just over 1 MiB", Unmeasured, too_large, |kind| {
             let mut body = kind.body.clone().into_bytes();
             body.resize(BODY_LIMIT + 1, b' ');
             body
         }),
-        body("empty", Unmeasured, kind.complaints(), |_| vec![]),
-        body("HTML", Unmeasured, kind.complaints(), |_| b"<html>It works!</html>".to_vec()),
-        body("nothing but brackets", Unmeasured, kind.complaints(), |_| b"[".repeat(100_000)),
-        body("all byte values", Unmeasured, kind.complaints(), |_| (0..=255).collect()),
-        body("half", Unmeasured, kind.complaints(), |kind| {
+        with_body("empty", Unmeasured, kind.reasons_for_body(), |_| vec![]),
+        with_body("HTML", Unmeasured, kind.reasons_for_body(), |_| {
+            b"<html>It works!</html>".to_vec()
+        }),
+        with_body("nothing but brackets", Unmeasured, kind.reasons_for_body(), |_| {
+            b"[".repeat(100_000)
+        }),
+        with_body("all byte values", Unmeasured, kind.reasons_for_body(), |_| (0..=255).collect()),
+        with_body("half", Unmeasured, kind.reasons_for_body(), |kind| {
             let end = kind.body.find(&kind.value).unwrap();
             kind.body.as_bytes()[..end].to_vec()
         }),
-        value(kind, deep("[", "]"), "100,000 brackets"),
-        value(kind, deep("{\"a\":", "}"), "100,000 groups"),
-        value(kind, "[".repeat(100_000), "100,000 brackets that open"),
-        value(kind, "NaN", "NaN"),
-        value(kind, "\"NaN\"", "NaN as text"),
-        value(kind, "nan", "nan"),
-        value(kind, "inf", "inf"),
-        value(kind, "-Infinity", "-Infinity"),
-        value(kind, "1e999", "1e999"),
-        value(kind, "-1e999", "-1e999"),
-        value(kind, "-1", "-1"),
-        value(kind, "0x10", "a hexadecimal number"),
-        value(kind, "9".repeat(100_000), "100,000 digits"),
-        value(kind, "18446744073709551616", "2^64"),
-        value(kind, "null", "null"),
-        value(kind, b"\xff", "a byte that is no UTF-8"),
-        value(kind, b"\"\xff\xfe\"", "text that is no UTF-8"),
-        value(kind, b"\"\xed\xa0\x80\"", "a surrogate in UTF-8"),
-        value(kind, "\"\\ud800\"", "half a surrogate pair"),
-        value(kind, "\"\\u0000\r\nup 100%\\n\"", "control characters"),
+        with_value(kind, deep("[", "]"), "100,000 brackets"),
+        with_value(kind, deep("{\"a\":", "}"), "100,000 groups"),
+        with_value(kind, "[".repeat(100_000), "100,000 brackets that open"),
+        with_value(kind, "NaN", "NaN"),
+        with_value(kind, "\"NaN\"", "NaN as text"),
+        with_value(kind, "nan", "nan"),
+        with_value(kind, "inf", "inf"),
+        with_value(kind, "-Infinity", "-Infinity"),
+        with_value(kind, "1e999", "1e999"),
+        with_value(kind, "-1e999", "-1e999"),
+        with_value(kind, "-1", "-1"),
+        with_value(kind, "0x10", "a hexadecimal number"),
+        with_value(kind, "9".repeat(100_000), "100,000 digits"),
+        with_value(kind, "18446744073709551616", "2^64"),
+        with_value(kind, "null", "null"),
+        with_value(kind, b"\xff", "a byte that is not UTF-8"),
+        with_value(kind, b"\"\xff\xfe\"", "text that is not UTF-8"),
+        with_value(kind, b"\"\xed\xa0\x80\"", "a surrogate in UTF-8"),
+        with_value(kind, "\"\\ud800\"", "half a surrogate pair"),
+        with_value(kind, "\"\\u0000\r\nup 100%\\n\"", "control characters"),
         encoded(
-            "gzip, not asked for",
+            "gzip, unasked",
             Unmeasured,
-            kind.complaints(),
+            kind.reasons_for_body(),
             "Content-Encoding: gzip",
             gzip,
         ),
         encoded(
-            "said to be as it is",
-            WellFormed,
-            kind.complaints(),
+            "declared as identity",
+            HealthyOverHttp,
+            kind.reasons_for_body(),
             "Content-Encoding: identity",
             <[u8]>::to_vec,
         ),
-        encoded("ended by the connection", WellFormed, kind.complaints(), CLOSE, <[u8]>::to_vec),
-        encoded("chunked", WellFormed, kind.complaints(), CHUNKED, |body| {
+        encoded(
+            "ended by the connection",
+            HealthyOverHttp,
+            kind.reasons_for_body(),
+            CLOSE,
+            <[u8]>::to_vec,
+        ),
+        encoded("chunked", HealthyOverHttp, kind.reasons_for_body(), CHUNKED, |body| {
             [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
         }),
-        chunked("chunked without a last chunk", CUT, |body| {
+        chunked("chunked without a last chunk", CLOSED_EARLY, |body| {
             [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat()
         }),
         chunked("a chunk without its end", BAD_CHUNK, |body| {
             [format!("{:x}\r\n", body.len()).as_bytes(), body, b"0\r\n\r\n"].concat()
         }),
-        chunked("a chunk that is too short", CUT, |body| {
+        chunked("a chunk that is too short", CLOSED_EARLY, |body| {
             [format!("{:x}\r\n", body.len() + 99).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
         }),
         chunked("a chunk that is too long", BAD_CHUNK, |body| {
@@ -461,13 +491,13 @@ fn faults(kind: &Kind) -> Vec<Fault> {
     ]);
     if kind.body.starts_with('{') {
         let name = "cut, without a length";
-        faults.push(encoded(name, Unmeasured, kind.complaints(), CLOSE, |body| {
+        faults.push(encoded(name, Unmeasured, kind.reasons_for_body(), CLOSE, |body| {
             let end = body.iter().rposition(|byte| *byte == b'}').unwrap();
             body[..end].to_vec()
         }));
     }
     if !kind.is_websocket() {
-        faults.push(late_maps(kind));
+        faults.push(late_nested_maps(kind));
     }
     if kind.is_websocket() {
         faults.extend(upgrade_faults());
@@ -487,30 +517,49 @@ fn faults(kind: &Kind) -> Vec<Fault> {
                 };
                 let place = if is_within { "within" } else { "before" };
                 let name = format!("{ending:?} {place} the server's hello");
-                faults.push(fault(name, Unmeasured, ending.why(), Act::Greeted(Arc::new(talk))));
+                faults.push(fault(
+                    name,
+                    Unmeasured,
+                    ending.reason(),
+                    Behaviour::OnHello(Arc::new(talk)),
+                ));
             }
         }
-        let greeted = |name: &str, why, answer: &'static [u8]| {
+        let answering_hello = |name: &str, reason, answer: &'static [u8]| {
             let talk = move |tcp: &mut TcpStream, _: &[u8]| send(tcp, answer);
-            fault(name, Unmeasured, why, Act::Greeted(Arc::new(talk)))
+            fault(name, Unmeasured, reason, Behaviour::OnHello(Arc::new(talk)))
         };
         faults.extend([
-            greeted("answers TLS over HTTP", "speaks no TLS", b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-            greeted("answers TLS with an alert", "received fatal alert", TLS_ALERT),
-            fault("is another host", Unmeasured, "is for another name", Act::OtherHost),
-            fault("is trusted by nobody", Unmeasured, "no valid certificate", Act::OtherAuthority),
+            answering_hello(
+                "answers TLS over HTTP",
+                "speaks no TLS",
+                b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            ),
+            answering_hello("answers TLS with an alert", "received fatal alert", TLS_ALERT),
+            fault("is another host", Unmeasured, "is for another name", Behaviour::OtherHost),
+            fault(
+                "is trusted by nobody",
+                Unmeasured,
+                "no valid certificate",
+                Behaviour::UntrustedAuthority,
+            ),
         ]);
     } else {
-        faults.push(fault("speaks TLS", Unmeasured, "sent no valid HTTP", Act::UnaskedTls));
+        faults.push(fault(
+            "speaks TLS",
+            Unmeasured,
+            "sent no valid HTTP",
+            Behaviour::UnexpectedTls,
+        ));
     }
     faults
 }
 
-/// What can be wrong with the answer to an upgrade.
+/// Faults in the answer to an upgrade.
 fn upgrade_faults() -> Vec<Fault> {
-    let changed = CHANGED_ACCEPTANCES.map(|(from, to, why)| {
+    let changed = CHANGED_ACCEPTANCES.map(|(from, to, reason)| {
         let name = format!("accepts with {to:?} for {from:?}");
-        asked(name, Finding::Unmeasured, vec![why], move |exchange, _| {
+        on_request(name, Finding::Unmeasured, vec![reason], move |exchange, _| {
             let answer = acceptance(&exchange.head);
             let changed = answer.replace(from, to);
             assert_ne!(answer, changed);
@@ -518,84 +567,90 @@ fn upgrade_faults() -> Vec<Fault> {
             hold(exchange.stream);
         })
     });
-    let instead = INSTEAD_OF_ACCEPTANCE.map(|(name, instead, why)| {
-        asked(name, Finding::Unmeasured, vec![why], move |exchange, _| {
-            instead(exchange.stream);
+    let wrong_answer = WRONG_ACCEPTANCES.map(|(name, wrong_answer, reason)| {
+        on_request(name, Finding::Unmeasured, vec![reason], move |exchange, _| {
+            wrong_answer(exchange.stream);
             hold(exchange.stream);
         })
     });
-    changed.into_iter().chain(instead).collect()
+    changed.into_iter().chain(wrong_answer).collect()
 }
 
-/// What can be wrong with a state history that has accepted the upgrade.
+/// Faults of a state history after it has accepted the upgrade.
 fn session_faults() -> Vec<Fault> {
     let mut faults = Vec::new();
     for part in 1..=BLOCK {
-        for (name, instead, why) in INSTEAD_OF_MESSAGE {
+        for (name, wrong_answer, reason) in INVALID_MESSAGES {
             let name = format!("{name} for part {part}");
-            faults.push(asked(name, Finding::Unmeasured, vec![why], move |exchange, kind| {
-                play_until(exchange.stream, &kind.parts(&exchange.head), part);
-                instead(exchange.stream);
-                hold(exchange.stream);
-            }));
+            faults.push(on_request(
+                name,
+                Finding::Unmeasured,
+                vec![reason],
+                move |exchange, kind| {
+                    send_parts_before(exchange.stream, &kind.parts(&exchange.head), part);
+                    wrong_answer(exchange.stream);
+                    hold(exchange.stream);
+                },
+            ));
         }
     }
-    let unmeasurable = unmeasurable().into_iter().map(|what| (what, Finding::Unmeasured));
-    let out_of_range = out_of_range().into_iter().map(|what| (what, Finding::Bad));
-    for (Misstatement { name, part, frame, why }, finding) in unmeasurable.chain(out_of_range) {
+    let unreadable = unreadable_messages().into_iter().map(|what| (what, Finding::Unmeasured));
+    let out_of_range = out_of_range_messages().into_iter().map(|what| (what, Finding::Bad));
+    for (WrongMessage { name, part, frame, reason }, finding) in unreadable.chain(out_of_range) {
         let name = format!("{name} for part {part}");
-        faults.push(asked(name, finding, vec![why], move |exchange, kind| {
+        faults.push(on_request(name, finding, vec![reason], move |exchange, kind| {
             let mut session = kind.parts(&exchange.head);
             session[part] = frame.clone();
-            play(exchange.stream, &session);
+            send_parts(exchange.stream, &session);
             hold(exchange.stream);
         }));
     }
-    // The status is enough to know.
+    // The status alone shows that a log is incomplete.
     faults.extend(Ending::ALL.map(|ending| {
-        let name = format!("{ending:?} behind the status of a broken log");
-        asked(name, Finding::Bad, vec!["traces to block "], move |exchange, _| {
+        let name = format!("{ending:?} after the status of a broken log");
+        on_request(name, Finding::Bad, vec!["traces to block "], move |exchange, _| {
             let healthy = Node::healthy();
             let broken = Node { ends: [healthy.head, healthy.head + 1], ..healthy };
             let session = session(&exchange.head, &broken);
-            // A reset takes back what has not been sent.
+            // Without a delay: a reset would discard bytes that have not been sent.
             exchange.tcp.set_nodelay(true).unwrap();
-            play(exchange.stream, &session[..BLOCK]);
+            send_parts(exchange.stream, &session[..BLOCK]);
             ending.carry_out(exchange.stream, &exchange.tcp, &session[BLOCK]);
         })
     }));
     faults
 }
 
-/// What every fault needs.
-struct World {
+/// Servers and networks that the faults share.
+struct Setup {
     authority: Authority,
-    stranger: Authority,
-    isolated: Namespace,
-    deaf: Deaf,
-    /// Instances of xinetd that start an agent without a statistics page, with this timeout.
-    idle: Mutex<Vec<(Duration, Xinetd)>>,
+    untrusted_authority: Authority,
+    isolated_network: IsolatedNetwork,
+    full_listener: FullListener,
+    /// Instances of xinetd that can be used again: they start agents without a statistics page, with this
+    /// timeout.
+    idle_instances: Mutex<Vec<(Duration, Xinetd)>>,
 }
 
-impl World {
+impl Setup {
     fn new() -> Self {
         Self {
             authority: Authority::new(),
-            stranger: Authority::new(),
-            isolated: Namespace::new(),
-            deaf: Deaf::new(),
-            idle: Mutex::default(),
+            untrusted_authority: Authority::new(),
+            isolated_network: IsolatedNetwork::new(),
+            full_listener: FullListener::new(),
+            idle_instances: Mutex::default(),
         }
     }
 
-    /// The server of a service with a fault, if it has one, and where to ask it.
+    /// Starts the server of a faulty service, if it needs one. Returns it and its HOST:PORT.
     fn serve(&self, kind: &Arc<Kind>, fault: &Fault) -> (Option<Server>, String) {
         let place = |host: &str, server: Server| {
             let place = format!("{host}:{}", server.address.port());
             (Some(server), place)
         };
         let own_host = if kind.is_tls() { "localhost" } else { "127.0.0.1" };
-        let over_tls = |authority: &Authority, talk: Talk| {
+        let over_tls = |authority: &Authority, talk: RequestHandler| {
             let kind = kind.clone();
             authority.server(move |mut stream| {
                 let tcp = stream.sock.try_clone().unwrap();
@@ -603,21 +658,27 @@ impl World {
                 talk(&mut Exchange { stream: &mut stream, tcp, head }, &kind);
             })
         };
-        let nothing: Talk = Arc::new(|_, _| {});
-        match fault.act.clone() {
-            Act::Refuses => (None, own_address().to_string()),
-            Act::Deaf => (None, self.deaf.address.to_string()),
-            Act::Host(host) | Act::Isolated(host) => (None, format!("{host}:8080")),
-            Act::Connected(talk) => place(own_host, Server::accepting(talk)),
-            Act::Greeted(talk) => {
-                let server = self.authority.greeted_server(move |tcp, hello| talk(tcp, hello));
+        let nothing: RequestHandler = Arc::new(|_, _| {});
+        match fault.behaviour.clone() {
+            Behaviour::Refuses => (None, own_address().to_string()),
+            Behaviour::NeverAccepts => (None, self.full_listener.address.to_string()),
+            Behaviour::Host(host) | Behaviour::HostInIsolation(host) => {
+                (None, format!("{host}:8080"))
+            }
+            Behaviour::OnConnection(talk) => place(own_host, Server::accepting(talk)),
+            Behaviour::OnHello(talk) => {
+                let server = self.authority.server_after_hello(move |tcp, hello| talk(tcp, hello));
                 place(own_host, server)
             }
-            Act::OtherHost => place("127.0.0.1", over_tls(&self.authority, nothing)),
-            Act::OtherAuthority => place(own_host, over_tls(&self.stranger, nothing)),
-            Act::UnaskedTls => place(own_host, over_tls(&self.authority, nothing)),
-            Act::Asked(talk) if kind.is_tls() => place(own_host, over_tls(&self.authority, talk)),
-            Act::Asked(talk) => {
+            Behaviour::OtherHost => place("127.0.0.1", over_tls(&self.authority, nothing)),
+            Behaviour::UntrustedAuthority => {
+                place(own_host, over_tls(&self.untrusted_authority, nothing))
+            }
+            Behaviour::UnexpectedTls => place(own_host, over_tls(&self.authority, nothing)),
+            Behaviour::OnRequest(talk) if kind.is_tls() => {
+                place(own_host, over_tls(&self.authority, talk))
+            }
+            Behaviour::OnRequest(talk) => {
                 let kind = kind.clone();
                 let server = Server::accepting(move |stream| {
                     let tcp = stream.try_clone().unwrap();
@@ -629,10 +690,10 @@ impl World {
         }
     }
 
-    /// A command that becomes the agent.
+    /// A command that runs the agent.
     fn agent(&self, fault: &Fault) -> Command {
-        let mut command = match fault.act {
-            Act::Isolated(_) => self.isolated.agent(),
+        let mut command = match fault.behaviour {
+            Behaviour::HostInIsolation(_) => self.isolated_network.agent(),
             _ => Command::new(AGENT),
         };
         command.env("SSL_CERT_FILE", self.authority.file());
@@ -640,9 +701,9 @@ impl World {
     }
 }
 
-/// A way in which the agent is started.
+/// A way of starting the agent.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum Invocation {
     PipeAndArgument,
     PipeAndLine,
     SocketAndArgument,
@@ -650,7 +711,7 @@ enum Way {
     Xinetd,
 }
 
-impl Way {
+impl Invocation {
     const ALL: [Self; 5] = [
         Self::PipeAndArgument,
         Self::PipeAndLine,
@@ -659,9 +720,9 @@ impl Way {
         Self::Xinetd,
     ];
 
-    /// One run, which has ended when this returns.
-    fn run(self, world: &World, fault: &Fault, options: &[String], request: &str) -> Outcome {
-        let mut command = world.agent(fault);
+    /// Runs the agent and waits for its end.
+    fn run(self, setup: &Setup, fault: &Fault, options: &[String], request: &str) -> Outcome {
+        let mut command = setup.agent(fault);
         command.args(options);
         let line = format!("{request}\n");
         match self {
@@ -671,12 +732,12 @@ impl Way {
                 Connection::open_to(command.args(request.split(' ')), b"").finish()
             }
             Self::SocketAndLine => Connection::open_to(&mut command, line.as_bytes()).finish(),
-            Self::Xinetd => under_xinetd(world, fault, options, &line),
+            Self::Xinetd => under_xinetd(setup, fault, options, &line),
         }
     }
 }
 
-/// Runs the agent on a pipe that nobody closes.
+/// Runs the agent with a pipe on standard input that stays open.
 fn on_pipe(command: &mut Command, sent: &str) -> Outcome {
     let (reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(sent.as_bytes()).unwrap();
@@ -686,29 +747,29 @@ fn on_pipe(command: &mut Command, sent: &str) -> Outcome {
     outcome
 }
 
-/// Sends the request to the agent of a shipped file.
-fn under_xinetd(world: &World, fault: &Fault, options: &[String], line: &str) -> Outcome {
+/// Sends the request to an agent under xinetd, with the shipped service file.
+fn under_xinetd(setup: &Setup, fault: &Fault, options: &[String], line: &str) -> Outcome {
     let mut args = vec!["--agent-send", "required"];
     args.extend(options.iter().map(String::as_str));
     let args = args.join(" ");
-    let environment = [("SSL_CERT_FILE", world.authority.file())];
+    let environment = [("SSL_CERT_FILE", setup.authority.file())];
     let timeout = fault.timeout();
     let has_page = options.iter().any(|option| option == "-u");
-    let is_isolated = matches!(fault.act, Act::Isolated(_));
+    let is_isolated = matches!(fault.behaviour, Behaviour::HostInIsolation(_));
     let shipped = if has_page {
         include_str!("../xinetd/haproxy-agent-check")
     } else {
         include_str!("../xinetd/antelope-agent-check")
     };
     let idle = || {
-        let mut idle = world.idle.lock().unwrap();
+        let mut idle = setup.idle_instances.lock().unwrap();
         let place = idle.iter().position(|(each, _)| *each == timeout)?;
         (!has_page && !is_isolated).then(|| idle.swap_remove(place).1)
     };
     let xinetd = match idle() {
         Some(xinetd) => xinetd,
         None if is_isolated => {
-            Xinetd::start_through(&world.isolated.agent(), shipped, &args, &environment)
+            Xinetd::start_through(&setup.isolated_network.agent(), shipped, &args, &environment)
         }
         None => Xinetd::start_in(&environment, shipped, &args),
     };
@@ -717,94 +778,111 @@ fn under_xinetd(world: &World, fault: &Fault, options: &[String], line: &str) ->
     let took = start.elapsed();
     xinetd.wait_until_idle();
     if !has_page && !is_isolated {
-        world.idle.lock().unwrap().push((timeout, xinetd));
+        setup.idle_instances.lock().unwrap().push((timeout, xinetd));
     }
     Outcome { stdout, stderr: String::new(), exit_status: None, took }
 }
 
 impl Fault {
-    /// Whether the answer is known without waiting for anything.
-    fn is_plain(&self) -> bool {
+    /// Whether the agent can reply without waiting for its timeout.
+    fn is_prompt(&self) -> bool {
         match self.finding {
-            Finding::Nothing | Finding::WellFormed | Finding::Status | Finding::Bad => true,
-            Finding::Unmeasured => !self.whys.iter().any(|why| [NO_ANSWER, NO_NAME].contains(why)),
+            Finding::Healthy | Finding::HealthyOverHttp | Finding::ErrorStatus | Finding::Bad => {
+                true
+            }
+            Finding::Unmeasured => {
+                !self.reasons.iter().any(|reason| [NO_ANSWER, NO_NAME].contains(reason))
+            }
         }
     }
 
     fn timeout(&self) -> Duration {
-        if self.is_plain() { LONG_TIMEOUT } else { TIMEOUT }
+        if self.is_prompt() { LONG_TIMEOUT } else { TIMEOUT }
     }
 
-    /// The longest that a run may take.
-    fn latest(&self) -> Duration {
-        if self.is_plain() { PROMPTLY } else { TIMEOUT + LATEST }
+    /// The longest time that a run may take.
+    fn time_limit(&self) -> Duration {
+        if self.is_prompt() { PROMPT_LIMIT } else { TIMEOUT + TOLERANCE }
     }
 }
 
-/// A kind of request, what is wrong with the service it asks, and how the agent is started.
-type Combination = (Arc<Kind>, Arc<Fault>, Way);
+/// A kind of request, a fault of the service that it asks, and a way of starting the agent.
+type Combination = (Arc<Kind>, Arc<Fault>, Invocation);
 
-/// Why a run is not as it should be.
-enum Wrong {
-    /// It was right, and too long.
+/// What was wrong with a run.
+enum Failure {
+    /// The reply was right and came too late.
     Late(String),
-    Otherwise(String),
+    Wrong(String),
 }
 
-/// One run, how long it took, and what was wrong with it.
-fn carry_out(world: &World, (kind, fault, way): &Combination) -> (Duration, Result<(), Wrong>) {
-    let (_server, place) = world.serve(kind, fault);
+/// Runs one combination. Returns how long it took, and what was wrong.
+fn run_combination(
+    setup: &Setup,
+    (kind, fault, invocation): &Combination,
+) -> (Duration, Result<(), Failure>) {
+    let (_server, place) = setup.serve(kind, fault);
     let (mut options, request) = kind.request(&place);
     options.extend(["-d".to_owned(), "-t".to_owned()]);
     options.push(fault.timeout().as_millis().to_string());
-    let case = format!("{way:?} {} {request}: {}", options.join(" "), fault.name);
-    let run = || way.run(world, fault, &options, &request);
+    let case = format!("{invocation:?} {} {request}: {}", options.join(" "), fault.name);
+    let run = || invocation.run(setup, fault, &options, &request);
     let Ok(outcome) = catch_unwind(AssertUnwindSafe(run)) else {
-        return (Duration::MAX, Err(Wrong::Otherwise(format!("{case}: the run has no end"))));
+        return (
+            Duration::MAX,
+            Err(Failure::Wrong(format!("{case}: the run failed or did not end"))),
+        );
     };
-    let verdict = match judge(kind, fault, *way, &outcome) {
-        Err(why) => Err(Wrong::Otherwise(format!("{case}: {why}: {outcome:?}"))),
-        Ok(()) if outcome.took > fault.latest() => {
-            Err(Wrong::Late(format!("{case}: it is late: {outcome:?}")))
+    let verdict = match judge(kind, fault, *invocation, &outcome) {
+        Err(reason) => Err(Failure::Wrong(format!("{case}: {reason}: {outcome:?}"))),
+        Ok(()) if outcome.took > fault.time_limit() => {
+            Err(Failure::Late(format!("{case}: the reply is late: {outcome:?}")))
         }
         Ok(()) => Ok(()),
     };
     (outcome.took, verdict)
 }
 
-/// Fails with what is wrong with the outcome of a run, apart from its time.
-fn judge(kind: &Kind, fault: &Fault, way: Way, outcome: &Outcome) -> Result<(), String> {
+/// Compares the outcome of a run with the fault. The error says what is wrong; lateness is not considered.
+fn judge(
+    kind: &Kind,
+    fault: &Fault,
+    invocation: Invocation,
+    outcome: &Outcome,
+) -> Result<(), String> {
     let reply = Reply::parse(&outcome.stdout)?;
     let state = kind.state(fault.finding);
     let is_up = state == "up";
     let weight = (is_up && kind.name == "hls").then_some(100);
-    let exit_status = (!matches!(way, Way::Xinetd)).then_some(i32::from(!is_up));
-    let says = |why: &&str| reply.description.is_some_and(|text| text.contains(why));
+    let exit_status = (!matches!(invocation, Invocation::Xinetd)).then_some(i32::from(!is_up));
+    let says = |reason: &&str| reply.description.is_some_and(|text| text.contains(reason));
     match () {
         () if (reply.state, reply.weight_percent, reply.is_ready) != (state, weight, false) => {
-            Err(format!("it is not {state}"))
+            Err(format!("the state is not {state}"))
         }
-        () if !is_up && !fault.whys.iter().any(says) => {
-            Err(format!("it does not say: {}", fault.whys.join(" or ")))
+        () if !is_up && !fault.reasons.iter().any(says) => {
+            Err(format!("the description lacks: {}", fault.reasons.join(" or ")))
         }
-        () if outcome.exit_status != exit_status => Err("it has another exit status".to_owned()),
-        () if !outcome.stderr.is_empty() => Err("it writes to standard error".to_owned()),
+        () if outcome.exit_status != exit_status => Err("the exit status is wrong".to_owned()),
+        () if !outcome.stderr.is_empty() => Err("standard error is not empty".to_owned()),
         () => Ok(()),
     }
 }
 
-/// Held by each test: what one takes of the machine would be the other's slowness.
-static MACHINE: Mutex<()> = Mutex::new(());
+/// Locked by each test with a time limit: tests that ran at the same time would slow each other down.
+static ONE_TIMED_TEST_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[test]
-fn whatever_is_wrong_with_a_service_the_answer_is_one_line_in_time() {
-    let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
-    let world = World::new();
+fn every_fault_of_a_service_is_answered_with_one_line_in_time() {
+    let _alone = ONE_TIMED_TEST_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let setup = Setup::new();
     let start = Instant::now();
     let mut combinations: Vec<Combination> = Vec::new();
     for kind in Kind::all() {
         for fault in faults(&kind).into_iter().map(Arc::new) {
-            combinations.extend(Way::ALL.map(|way| (kind.clone(), fault.clone(), way)));
+            combinations.extend(
+                Invocation::ALL.map(|invocation| (kind.clone(), fault.clone(), invocation)),
+            );
         }
     }
     let (next, ran) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -812,15 +890,15 @@ fn whatever_is_wrong_with_a_service_the_answer_is_one_line_in_time() {
     let wrong = Mutex::new(Vec::new());
     let work = || {
         while let Some(combination) = combinations.get(next.fetch_add(1, Ordering::SeqCst)) {
-            let (took, verdict) = carry_out(&world, combination);
-            if !combination.1.is_plain() {
+            let (took, verdict) = run_combination(&setup, combination);
+            if !combination.1.is_prompt() {
                 let mut longest = longest.lock().unwrap();
                 *longest = longest.max(took);
             }
             match verdict {
                 Ok(()) => {}
-                Err(Wrong::Late(_)) => late.lock().unwrap().push(combination),
-                Err(Wrong::Otherwise(why)) => wrong.lock().unwrap().push(why),
+                Err(Failure::Late(_)) => late.lock().unwrap().push(combination),
+                Err(Failure::Wrong(reason)) => wrong.lock().unwrap().push(reason),
             }
             ran.fetch_add(1, Ordering::SeqCst);
         }
@@ -831,37 +909,39 @@ fn whatever_is_wrong_with_a_service_the_answer_is_one_line_in_time() {
         }
     });
     let (ran, mut wrong) = (ran.into_inner(), wrong.into_inner().unwrap());
-    // So many at a time are no fair trial of how long one takes: alone it has to be in time.
+    // So many runs at the same time slow each other down. A late one is tried again, alone.
     let late = late.into_inner().unwrap();
     for combination in &late {
-        if let (_, Err(Wrong::Late(why) | Wrong::Otherwise(why))) = carry_out(&world, combination) {
-            wrong.push(why);
+        if let (_, Err(Failure::Late(reason) | Failure::Wrong(reason))) =
+            run_combination(&setup, combination)
+        {
+            wrong.push(reason);
         }
     }
     println!(
         "{ran} combinations in {:.1?}; the longest of those with {TIMEOUT:?} took {:?}; \
-         {} were late among the others and tried again alone",
+         {} were late and were tried again alone",
         start.elapsed(),
         longest.into_inner().unwrap(),
         late.len()
     );
-    assert_eq!(ran, combinations.len(), "none is skipped");
+    assert_eq!(ran, combinations.len(), "every combination has run");
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
-fn an_answer_that_takes_long_to_read_and_comes_late_is_read_in_time() {
-    let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
-    let world = World::new();
+fn an_answer_that_comes_late_and_takes_long_to_read_is_read_in_time() {
+    let _alone = ONE_TIMED_TEST_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let setup = Setup::new();
     for kind in Kind::all().into_iter().filter(|kind| !kind.is_websocket()) {
-        let fault = late_maps(&kind);
-        let (_server, place) = world.serve(&kind, &fault);
+        let fault = late_nested_maps(&kind);
+        let (_server, place) = setup.serve(&kind, &fault);
         let (mut options, request) = kind.request(&place);
         options.extend(["-d", "-t", "400"].map(str::to_owned));
-        // It is asked at once, without waiting for a line first; once, or four times, it may be the
-        // machine.
-        let way = Way::SocketAndArgument;
-        let outcomes = (0..5).map(|_| way.run(&world, &fault, &options, &request));
+        // This way of starting asks the service at once, without waiting for a line. Four of five runs may
+        // be late, because the machine is slow.
+        let invocation = Invocation::SocketAndArgument;
+        let outcomes = (0..5).map(|_| invocation.run(&setup, &fault, &options, &request));
         let mut seen = Vec::new();
         let is_in_time =
             outcomes.inspect(|outcome| seen.push(format!("{outcome:?}"))).any(|outcome| {
@@ -869,5 +949,22 @@ fn an_answer_that_takes_long_to_read_and_comes_late_is_read_in_time() {
                 is_read && outcome.took < TIMEOUT + Duration::from_millis(50)
             });
         assert!(is_in_time, "{request}: {seen:#?}");
+    }
+}
+
+#[test]
+fn the_kinds_of_requests_include_every_service_and_no_unknown_one() {
+    let kinds: BTreeSet<_> = Kind::all().iter().map(|kind| kind.name.to_owned()).collect();
+    assert!(thresholds().contains(&"hls".to_owned()), "hls is a threshold");
+    let known: BTreeSet<_> = services().into_iter().chain(["hls".to_owned()]).collect();
+    assert_eq!(kinds, known);
+}
+
+/// The soak checks this too when it runs. It is not among the tests that always run.
+#[test]
+fn the_soak_asks_every_service() {
+    let soak = include_str!("../bench/soak.rs");
+    for name in services() {
+        assert!(soak.contains(&format!("\"{name}|")), "bench/soak.rs does not ask {name}");
     }
 }

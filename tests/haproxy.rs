@@ -1,5 +1,4 @@
-//! The agent and a real HAProxy, which starts it through xinetd and shows on its stats socket what it
-//! made of the replies.
+//! The agent under xinetd, asked by a real HAProxy. HAProxy's stats socket shows the effect of the replies.
 
 mod common;
 
@@ -12,9 +11,9 @@ use std::time::{Duration, Instant};
 use common::haproxy::Haproxy;
 use common::*;
 
-/// Two media servers behind one HAProxy, each with its page and its agent under xinetd.
+/// Two media servers, each with a statistics page and with an agent under xinetd.
 struct Site {
-    /// What HAProxy's own health check connects to; it has nothing to find fault with.
+    /// The server to which HAProxy's own health check connects, always with success.
     media: Server,
     pages: [Arc<Mutex<Vec<u8>>>; 2],
     servers: [Server; 2],
@@ -34,7 +33,7 @@ impl Site {
         site
     }
 
-    /// Changes what a media server's page says.
+    /// Sets the value of `hls` on a media server's page.
     fn serve(&self, server: usize, hls: &str) {
         *self.pages[server].lock().unwrap() = text_page(&[("streams_hls", hls)]);
     }
@@ -74,14 +73,14 @@ fn a_server_is_down_in_time_when_its_page_dies_or_hangs() {
         let haproxy = Haproxy::start(&[site.server_line(0, "")]);
         haproxy.wait_for_reason("wcs1", "hls 1/10");
         let address = site.servers[0].address;
-        // Without the listener the connection is refused; with one that accepts nothing it hangs.
+        // Without a listener, connections are refused. With one that never accepts, they hang.
         let dead = Server::start(hold);
         drop(std::mem::replace(&mut site.servers[0], dead));
         let hanging = hangs
             .then(|| wait_until("the port is free", || std::net::TcpListener::bind(address).ok()));
         let start = Instant::now();
         haproxy.wait_for("wcs1", "DOWN");
-        let limit = Duration::from_millis(700 + 200) + LATEST;
+        let limit = Duration::from_millis(700 + 200) + TOLERANCE;
         assert!(start.elapsed() < limit, "{:?}", start.elapsed());
         let reason = if hangs { "no answer within 700 ms" } else { "refused the connection" };
         assert!(haproxy.stat("wcs1", "last_agt").contains(reason));
@@ -130,7 +129,7 @@ fn the_weight_follows_the_statistics_page() {
 }
 
 #[test]
-fn the_lighter_server_gets_its_share_of_connections() {
+fn a_server_gets_the_share_of_connections_that_its_weight_says() {
     let site = Site::new("--weight-from 60 hls 100");
     let media = [Server::fixed("media"), Server::fixed("media")];
     let line = |n: usize| {
@@ -159,7 +158,7 @@ fn the_lighter_server_gets_its_share_of_connections() {
     assert!((18..=22).contains(&shares[1]), "{shares:?}");
 }
 
-/// A folder that the agent of a site, run by another user, can read.
+/// A folder that the agents, which run as another user, can read.
 fn readable_folder() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
@@ -184,7 +183,7 @@ fn a_maintenance_file_takes_a_server_out_and_its_removal_brings_it_back() {
         fs::write(&file, content).unwrap();
         haproxy.wait_for("wcs1", status);
         if status == "DOWN" {
-            // HAProxy keeps no description of a reply without a health word, as of maint and drain.
+            // HAProxy keeps the description of replies with a health word, so not of maint and drain.
             let reason = content.trim().split_once(' ').map_or("stopped", |(_, reason)| reason);
             haproxy.wait_for_reason("wcs1", reason);
         }
@@ -195,7 +194,7 @@ fn a_maintenance_file_takes_a_server_out_and_its_removal_brings_it_back() {
 }
 
 #[test]
-fn an_administrators_maintenance_is_only_undone_with_a_maintenance_file() {
+fn only_an_agent_with_the_maintenance_option_undoes_an_administrators_maintenance() {
     let folder = readable_folder();
     let file = folder.path().join("maint");
     let site = Site::new("hls 10");
@@ -215,7 +214,7 @@ fn an_administrators_maintenance_is_only_undone_with_a_maintenance_file() {
 
 #[test]
 fn an_external_check_follows_the_exit_status() {
-    // The wrapper asks WCS's own port; the test's server has another.
+    // The wrapper asks WCS's usual port. The test's server has another.
     let wrapper = concat!(env!("CARGO_MANIFEST_DIR"), "/haproxy/external-check/wcs");
     let script = fs::read_to_string(wrapper).unwrap();
     let page = Arc::new(Mutex::new(text_page(&[("streams_hls", "1"), ("streams_rtmp_in", "1")])));

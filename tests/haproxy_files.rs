@@ -19,12 +19,12 @@ use common::*;
 const ANTELOPE_AGENT: &str = include_str!("../xinetd/antelope-agent-check");
 const WCS_AGENT: &str = include_str!("../xinetd/haproxy-agent-check");
 
-/// The agent on port 1337 that judges every server of a configuration.
+/// The agent on port 1337 that HAProxy asks about every server of a configuration.
 fn agent_for_all(hosts: &Hosts) -> Xinetd {
     Xinetd::start_at(hosts.at(1, 1337), ANTELOPE_AGENT, "--describe --agent-send required")
 }
 
-/// The variables of a configuration: where HAProxy listens, where the agent, and these hosts.
+/// The variables of a configuration: the addresses of HAProxy and the agent, these hosts, and others.
 fn variables(
     hosts: &Hosts,
     names: &[(&'static str, u8)],
@@ -37,7 +37,7 @@ fn variables(
 }
 
 #[test]
-fn each_file_is_valid_without_a_warning_and_with_no_variable_set() {
+fn each_file_is_valid_without_a_warning_and_without_variables() {
     let authority = tls::Authority::new();
     for name in ["wcs.cfg", "antelope.cfg", "websocket.cfg", "external-check.cfg"] {
         let mut command = haproxy();
@@ -52,13 +52,13 @@ fn each_file_is_valid_without_a_warning_and_with_no_variable_set() {
     }
 }
 
-/// Follows a server of a back end down and up again: it gets no new session while it is down, those that
-/// it has live on, and it gets its share when it is back. Each session is one of `open`'s.
-fn a_server_that_is_down_only_keeps_its_sessions(
+/// Takes a server of a back end down and up again. While it is down, its sessions live on and it gets no
+/// new one. Afterwards it gets new ones again. `open` opens a session.
+fn check_that_a_down_server_only_keeps_its_sessions(
     haproxy: &Haproxy,
     backend: &str,
     services: [&Service; 2],
-    open: impl Fn() -> Session,
+    open: impl Fn() -> ClientSession,
 ) {
     let [falling, staying] = services;
     let server = format!("{backend}/{}", falling.name);
@@ -69,7 +69,7 @@ fn a_server_that_is_down_only_keeps_its_sessions(
     let names: BTreeSet<_> = sessions.iter().map(|session| session.server.as_str()).collect();
     assert_eq!(names, BTreeSet::from([falling.name, staying.name]));
 
-    falling.set_well(false);
+    falling.set_healthy(false);
     haproxy.wait_for(&server, "DOWN");
     for _ in 0..4 {
         assert_eq!(open().server, staying.name);
@@ -78,20 +78,21 @@ fn a_server_that_is_down_only_keeps_its_sessions(
         assert!(session.is_alive(), "{}", session.server);
     }
 
-    falling.set_well(true);
+    falling.set_healthy(true);
     haproxy.wait_for(&server, "UP");
     let is_back = (0..8).any(|_| open().server == falling.name);
     assert!(is_back, "{} gets sessions again", falling.name);
-    assert!(sessions.iter_mut().all(Session::is_alive));
+    assert!(sessions.iter_mut().all(ClientSession::is_alive));
 }
 
-/// With a tunnel timeout of 2 s, a session that is silent for so long is cut and a busy one is not.
-fn only_a_silent_session_is_cut(open: impl Fn() -> Session) {
+/// Checks, with a tunnel timeout of 2 s, that a silent session is cut after that time and a busy one is
+/// not.
+fn check_that_only_a_silent_session_is_cut(open: impl Fn() -> ClientSession) {
     let (mut silent, mut busy) = (open(), open());
     assert!(silent.is_alive());
     let silent_since = Instant::now();
     let silent = thread::spawn(move || {
-        assert!(silent.socket.read().is_err(), "nothing comes but the end");
+        assert!(silent.socket.read().is_err(), "the session ends without a message");
         silent_since.elapsed()
     });
     while silent_since.elapsed() < Duration::from_secs(4) {
@@ -102,7 +103,7 @@ fn only_a_silent_session_is_cut(open: impl Fn() -> Session) {
     assert!((1.9..4.0).contains(&cut_after.as_secs_f64()), "{cut_after:?}");
 }
 
-/// Two WCS servers with their agents, and the web front end, behind `wcs.cfg`.
+/// Two WCS servers with their agents, a web front end, and HAProxy with `wcs.cfg`.
 struct WcsSite {
     wcs: [Service; 2],
     web: Service,
@@ -116,9 +117,9 @@ impl WcsSite {
         let hosts = Hosts::new();
         let authority = tls::Authority::new();
         let wcs = [("wcs1", 2), ("wcs2", 3)]
-            .map(|(name, n)| Service::start(name, hosts.at(n, 8080), |visit| visit.echo()));
+            .map(|(name, n)| Service::start(name, hosts.at(n, 8080), |request| request.echo()));
         let web =
-            Service::start("web", hosts.at(4, 8180), |visit| visit.respond("200 OK", "a page"));
+            Service::start("web", hosts.at(4, 8180), |request| request.respond("200 OK", "a page"));
         let agents = [0, 1].map(|n| {
             let service = wcs[n].health();
             let page = Server::start(move |stream| {
@@ -142,9 +143,9 @@ impl WcsSite {
         (self.authority.client(tcp), address)
     }
 
-    fn open(&self, headers: &[(&str, &str)]) -> Session {
+    fn open(&self, headers: &[(&str, &str)]) -> ClientSession {
         let (stream, _) = self.connect();
-        Session::open(stream, "wss://localhost/", headers).unwrap()
+        ClientSession::open(stream, "wss://localhost/", headers).unwrap()
     }
 
     fn services(&self) -> [&Service; 2] {
@@ -153,13 +154,13 @@ impl WcsSite {
 }
 
 #[test]
-fn wcs_gets_the_websockets_and_the_web_front_end_the_rest() {
+fn wcs_gets_the_websockets_and_the_web_front_end_gets_the_rest() {
     let site = WcsSite::start(&[]);
     let (stream, client) = site.connect();
     let mut session =
-        Session::open(stream, "wss://localhost/", &[("X-Client-IP", "6.6.6.6:666")]).unwrap();
+        ClientSession::open(stream, "wss://localhost/", &[("X-Client-IP", "6.6.6.6:666")]).unwrap();
     assert!(session.is_alive());
-    let heads = site.wcs.iter().flat_map(Service::heads_of_clients).collect::<Vec<_>>();
+    let heads = site.wcs.iter().flat_map(Service::client_heads).collect::<Vec<_>>();
     let told: Vec<_> = heads[0]
         .lines()
         .filter(|line| line.to_ascii_lowercase().starts_with("x-client-ip:"))
@@ -185,7 +186,7 @@ fn wcs_gets_the_websockets_and_the_web_front_end_the_rest() {
         assert_eq!(answer.status, status, "{upgrade} {answer:?}");
         assert!(answer.server().starts_with(server), "{upgrade} {answer:?}");
     }
-    assert_eq!(site.web.heads_of_clients().len(), 5);
+    assert_eq!(site.web.client_heads().len(), 5);
     for server in ["wcs_back/wcs1", "wcs_back_sticky/wcs2", "wcs_back_leastconn/wcs1"] {
         assert_eq!(site.haproxy.stat(server, "slim"), "100", "{server}");
     }
@@ -195,7 +196,12 @@ fn wcs_gets_the_websockets_and_the_web_front_end_the_rest() {
 fn a_wcs_that_is_down_only_keeps_its_sessions() {
     let site = WcsSite::start(&[]);
     let open = || site.open(&[]);
-    a_server_that_is_down_only_keeps_its_sessions(&site.haproxy, "wcs_back", site.services(), open);
+    check_that_a_down_server_only_keeps_its_sessions(
+        &site.haproxy,
+        "wcs_back",
+        site.services(),
+        open,
+    );
 }
 
 #[test]
@@ -210,24 +216,24 @@ fn a_cookie_keeps_a_client_on_its_wcs_until_that_is_down() {
         let next = site.open(&[("Cookie", &cookie)]);
         assert_eq!((next.server, next.cookie), (first.server.clone(), None));
     }
-    // Who keeps no cookies goes round.
+    // Clients without a cookie are spread over both servers.
     let names: BTreeSet<_> = (0..4).map(|_| site.open(&[]).server).collect();
     assert_eq!(names.len(), 2);
     for service in site.services() {
-        assert!(service.heads_of_clients().iter().all(|head| !head.contains("WCSSERVER")));
+        assert!(service.client_heads().iter().all(|head| !head.contains("WCSSERVER")));
     }
 
     let [own, other] = match site.services() {
         [own, other] if own.name == first.server => [own, other],
         [other, own] => [own, other],
     };
-    own.set_well(false);
+    own.set_healthy(false);
     site.haproxy.wait_for(&format!("wcs_back_sticky/{}", own.name), "DOWN");
     let moved = site.open(&[("Cookie", &cookie)]);
     assert_eq!(moved.server, other.name);
     let new_cookie = moved.cookie.expect("the client is told of its new server");
     assert_ne!(new_cookie, cookie);
-    own.set_well(true);
+    own.set_healthy(true);
     site.haproxy.wait_for(&format!("wcs_back_sticky/{}", own.name), "UP");
     for _ in 0..3 {
         assert_eq!(site.open(&[("Cookie", &new_cookie)]).server, other.name);
@@ -239,15 +245,16 @@ fn least_connections_spread_long_connections() {
     let site = WcsSite::start(&[("WCS_BACKEND", "wcs_back_leastconn")]);
     let open = || site.open(&[]);
     let mut sessions: Vec<_> = (0..10).map(|_| open()).collect();
-    let on = |sessions: &[Session], name| sessions.iter().filter(|s| s.server == name).count();
+    let on =
+        |sessions: &[ClientSession], name| sessions.iter().filter(|s| s.server == name).count();
     assert_eq!((on(&sessions, "wcs1"), on(&sessions, "wcs2")), (5, 5));
-    // Clients of one server leave: the next go there.
+    // The clients of one server leave, so that new clients go there.
     sessions.retain(|session| session.server == "wcs2");
     site.haproxy.wait_for_stat("wcs_back_leastconn/wcs1", "scur", "0");
     let new: Vec<_> = (0..5).map(|_| open()).collect();
     assert_eq!(on(&new, "wcs1"), 5);
     drop((sessions, new));
-    a_server_that_is_down_only_keeps_its_sessions(
+    check_that_a_down_server_only_keeps_its_sessions(
         &site.haproxy,
         "wcs_back_leastconn",
         site.services(),
@@ -258,10 +265,10 @@ fn least_connections_spread_long_connections() {
 #[test]
 fn a_silent_session_of_wcs_is_cut() {
     let site = WcsSite::start(&[("TUNNEL_TIMEOUT", "2s")]);
-    only_a_silent_session_is_cut(|| site.open(&[]));
+    check_that_only_a_silent_session_is_cut(|| site.open(&[]));
 }
 
-/// Two servers of any WebSocket application behind `websocket.cfg`.
+/// Two servers of a WebSocket application, and HAProxy with `websocket.cfg`.
 struct WebSocketSite {
     hosts: Hosts,
     servers: [Service; 2],
@@ -282,19 +289,19 @@ impl WebSocketSite {
 
     fn server(hosts: &Hosts, n: u8) -> Service {
         let name = ["ws1", "ws2"][usize::from(n)];
-        Service::start(name, hosts.at(n + 2, 8080), |visit| match visit.is_well {
-            true if visit.is_upgrade() => visit.echo(),
-            true => visit.respond("200 OK", "no WebSocket"),
-            false => visit.respond("503 Service Unavailable", "out of order"),
+        Service::start(name, hosts.at(n + 2, 8080), |request| match request.is_healthy {
+            true if request.is_upgrade() => request.echo(),
+            true => request.respond("200 OK", "no WebSocket"),
+            false => request.respond("503 Service Unavailable", "out of order"),
         })
     }
 
-    fn open(&self) -> Session {
-        Session::open(connect(self.haproxy.address), "ws://localhost/chat", &[]).unwrap()
+    fn open(&self) -> ClientSession {
+        ClientSession::open(connect(self.haproxy.address), "ws://localhost/chat", &[]).unwrap()
     }
 
-    /// Waits until the agent has judged both servers.
-    fn wait_until_judged(&self) {
+    /// Waits until HAProxy has the agent's reply for both servers.
+    fn wait_until_reported(&self) {
         for name in ["ws1", "ws2"] {
             self.haproxy.wait_for_reason(&format!("application/{name}"), "via agent : up");
         }
@@ -302,16 +309,16 @@ impl WebSocketSite {
 }
 
 #[test]
-fn any_websocket_application_is_balanced_and_told_of_its_clients() {
+fn any_websocket_application_is_balanced_and_learns_its_clients_addresses() {
     let site = WebSocketSite::start(&[]);
-    site.wait_until_judged();
+    site.wait_until_reported();
     let names: Vec<_> = (0..6).map(|_| site.open().server).collect();
     assert!(names.windows(2).all(|two| two[0] != two[1]), "round robin: {names:?}");
 
     let lines = ["GET /page HTTP/1.1", "Host: localhost", "X-Forwarded-For: 6.6.6.6"];
     let answer = ask_http(connect_from(site.hosts.host(9), site.haproxy.address), &lines);
     assert_eq!(answer.status, 200, "{answer:?}");
-    let heads = site.servers.iter().flat_map(Service::heads_of_clients).collect::<Vec<_>>();
+    let heads = site.servers.iter().flat_map(Service::client_heads).collect::<Vec<_>>();
     let head = heads.iter().find(|head| head.starts_with("GET /page ")).unwrap();
     assert_eq!(forwarded_for(head), [site.hosts.host(9).to_string()]);
 
@@ -320,7 +327,7 @@ fn any_websocket_application_is_balanced_and_told_of_its_clients() {
     assert!(page.text.contains("application") && page.text.contains("ws2"), "{page:?}");
 }
 
-/// The clients that a request's head tells of.
+/// The values of the X-Forwarded-For headers in the head of a request.
 fn forwarded_for(head: &str) -> Vec<String> {
     let lines = head.lines().filter_map(|line| line.split_once(": "));
     let told = lines.filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"));
@@ -332,44 +339,44 @@ fn a_websocket_server_that_is_down_only_keeps_its_sessions() {
     let site = WebSocketSite::start(&[]);
     let services = site.servers.each_ref();
     let open = || site.open();
-    a_server_that_is_down_only_keeps_its_sessions(&site.haproxy, "application", services, open);
+    check_that_a_down_server_only_keeps_its_sessions(&site.haproxy, "application", services, open);
 }
 
 #[test]
 fn a_silent_session_of_any_websocket_is_cut() {
     let site = WebSocketSite::start(&[("TUNNEL_TIMEOUT", "2s")]);
-    only_a_silent_session_is_cut(|| site.open());
+    check_that_only_a_silent_session_is_cut(|| site.open());
 }
 
-/// Prints how many messages went to and fro.
+/// Prints how many messages were echoed.
 #[test]
 fn five_hundred_sessions_live_on_while_servers_go_down_and_up() {
     let site = WebSocketSite::start(&[]);
-    site.wait_until_judged();
+    site.wait_until_reported();
     let mut sessions: Vec<_> = (0..500).map(|_| site.open()).collect();
     let mut echoed = 0;
-    let mut echo = |sessions: &mut Vec<Session>| {
+    let mut echo = |sessions: &mut Vec<ClientSession>| {
         for session in sessions {
             assert!(session.is_alive(), "a session on {} is lost", session.server);
             echoed += 1;
         }
     };
     let mut echo_until =
-        |haproxy: &Haproxy, sessions: &mut Vec<Session>, server: &str, status: &str| {
+        |haproxy: &Haproxy, sessions: &mut Vec<ClientSession>, server: &str, status: &str| {
             wait_until(status, || {
                 echo(sessions);
                 haproxy.stat(server, "status").starts_with(status).then_some(())
             });
         };
-    // Judged down, which costs no session, and up again.
+    // The agent reports each server down and up again. No session may be lost.
     for n in [0, 1] {
         let server = format!("application/{}", site.servers[n].name);
-        site.servers[n].set_well(false);
+        site.servers[n].set_healthy(false);
         echo_until(&site.haproxy, &mut sessions, &server, "DOWN");
-        site.servers[n].set_well(true);
+        site.servers[n].set_healthy(true);
         echo_until(&site.haproxy, &mut sessions, &server, "UP");
     }
-    // Crashed, which costs its own sessions and no other, and started again.
+    // Each server crashes and is started again. Only its own sessions may be lost.
     for n in [0, 1] {
         let name = site.servers[n].name;
         let server = format!("application/{name}");
@@ -377,17 +384,17 @@ fn five_hundred_sessions_live_on_while_servers_go_down_and_up() {
         sessions.retain(|session| session.server != name);
         assert!(sessions.len() >= 100, "{}", sessions.len());
         echo_until(&site.haproxy, &mut sessions, &server, "DOWN");
-        site.servers[n].revive();
+        site.servers[n].restart();
         echo_until(&site.haproxy, &mut sessions, &server, "UP");
         while sessions.len() < 500 {
             sessions.push(site.open());
         }
     }
     echo(&mut sessions);
-    println!("{} sessions, {echoed} messages to and fro, none lost", sessions.len());
+    println!("{} sessions, {echoed} messages echoed, none lost", sessions.len());
 }
 
-/// A whole Antelope site behind `antelope.cfg`.
+/// The servers of an Antelope site, and HAProxy with `antelope.cfg`.
 struct AntelopeSite {
     hosts: Hosts,
     nodeos: [Service; 3],
@@ -401,59 +408,61 @@ struct AntelopeSite {
     _agent: Xinetd,
 }
 
-/// Answers the agent's request as nodeos does, and any other with a page.
-fn nodeos(visit: Visit) {
-    match visit.path() {
+/// Answers get_info as nodeos does, and any other request with a page.
+fn nodeos(request: IncomingRequest) {
+    match request.path() {
         "/v1/chain/get_info" => {
-            let body = antelope::get_info(if visit.is_well { 0.0 } else { 600.0 });
-            visit.respond("200 OK", &body);
+            let body = antelope::get_info(if request.is_healthy { 0.0 } else { 600.0 });
+            request.respond("200 OK", &body);
         }
-        _ => visit.respond("200 OK", "a page"),
+        _ => request.respond("200 OK", "a page"),
     }
 }
 
-fn hyperion(visit: Visit) {
-    match visit.path() {
+fn hyperion(request: IncomingRequest) {
+    match request.path() {
         "/v2/health" => {
-            let lag_s = if visit.is_well { 0.0 } else { 600.0 };
-            visit.respond("200 OK", &antelope::v2_health(lag_s, antelope::HEAD));
+            let lag_s = if request.is_healthy { 0.0 } else { 600.0 };
+            request.respond("200 OK", &antelope::v2_health(lag_s, antelope::HEAD));
         }
-        _ => visit.respond("200 OK", "a page"),
+        _ => request.respond("200 OK", "a page"),
     }
 }
 
-fn streaming(visit: Visit) {
-    match visit.is_well {
-        true if visit.is_upgrade() => visit.echo(),
-        true => visit.respond("400 Bad Request", r#"{"code":0,"message":"Transport unknown"}"#),
-        false => visit.respond("503 Service Unavailable", "out of order"),
+fn streaming(request: IncomingRequest) {
+    match request.is_healthy {
+        true if request.is_upgrade() => request.echo(),
+        true => request.respond("400 Bad Request", r#"{"code":0,"message":"Transport unknown"}"#),
+        false => request.respond("503 Service Unavailable", "out of order"),
     }
 }
 
-/// Speaks its protocol to the agent, which comes without HAProxy between, and echoes to clients.
-fn ship(visit: Visit) {
-    if visit.head.to_ascii_lowercase().contains("\r\nx-forwarded-for: ") {
-        return visit.echo();
+/// Speaks the protocol of a state history to the agent, which connects directly. Echoes the messages of
+/// clients, which connect through HAProxy.
+fn ship(request: IncomingRequest) {
+    if request.head.to_ascii_lowercase().contains("\r\nx-forwarded-for: ") {
+        return request.echo();
     }
-    let lag_s = if visit.is_well { 0.0 } else { 600.0 };
-    state_history::talk(visit.stream, &Node { lag_s, ..Node::healthy() });
+    let lag_s = if request.is_healthy { 0.0 } else { 600.0 };
+    state_history::talk(request.stream, &Node { lag_s, ..Node::healthy() });
 }
 
-fn atomic(visit: Visit) {
-    match visit.path() {
+fn atomic(request: IncomingRequest) {
+    match request.path() {
         "/health" => {
-            let redis = if visit.is_well { "OK" } else { "ERROR" };
-            visit.respond("200 OK", &antelope::atomic_health(0.0, redis));
+            let redis = if request.is_healthy { "OK" } else { "ERROR" };
+            request.respond("200 OK", &antelope::atomic_health(0.0, redis));
         }
-        _ => visit.respond("200 OK", "a page"),
+        _ => request.respond("200 OK", "a page"),
     }
 }
 
 impl AntelopeSite {
     fn start(others: &[(&'static str, &str)]) -> Self {
         let hosts = Hosts::new();
-        let start =
-            |name, n, port, answer: fn(Visit)| Service::start(name, hosts.at(n, port), answer);
+        let start = |name, n, port, answer: fn(IncomingRequest)| {
+            Service::start(name, hosts.at(n, port), answer)
+        };
         let nodeos_servers = [("api1", 2), ("api2", 3), ("api3", 4)];
         let agent = agent_for_all(&hosts);
         let names = [
@@ -477,9 +486,10 @@ impl AntelopeSite {
                 .map(|(name, n)| start(name, n, 1234, streaming)),
             ship: [("ship1", 7), ("ship2", 8)].map(|(name, n)| start(name, n, 8080, ship)),
             atomic: [("atomic1", 9), ("atomic2", 10)].map(|(name, n)| start(name, n, 9000, atomic)),
-            // p2p is no HTTP, but a server that names itself in an answer does for one.
+            // Real p2p is not HTTP. HAProxy does not read it, so a WebSocket server that gives its name can
+            // stand in.
             p2p: [("p2p1", 11), ("p2p2", 12)]
-                .map(|(name, n)| start(name, n, 9876, |visit| visit.echo())),
+                .map(|(name, n)| start(name, n, 9876, |request| request.echo())),
             p2p_apis: [("p2p1", 11), ("p2p2", 12)].map(|(name, n)| start(name, n, 8888, nodeos)),
             haproxy: Haproxy::start_shipped(
                 "antelope.cfg",
@@ -496,12 +506,12 @@ impl AntelopeSite {
         self.nodeos.iter().chain(pairs.into_iter().flatten())
     }
 
-    fn open(&self, url: &str) -> Session {
-        Session::open(connect(self.haproxy.address), url, &[]).unwrap()
+    fn open(&self, url: &str) -> ClientSession {
+        ClientSession::open(connect(self.haproxy.address), url, &[]).unwrap()
     }
 
-    fn open_p2p(&self) -> Session {
-        Session::open(connect(self.hosts.at(0, 9876)), "ws://p2p/", &[]).unwrap()
+    fn open_p2p(&self) -> ClientSession {
+        ClientSession::open(connect(self.hosts.at(0, 9876)), "ws://p2p/", &[]).unwrap()
     }
 }
 
@@ -556,7 +566,7 @@ fn every_route_of_an_antelope_site_reaches_its_back_end_and_no_other() {
         }
         let answer = ask_http(connect_from(site.hosts.host(14), site.haproxy.address), &lines);
         let has_seen =
-            |service: &&Service| service.heads_of_clients().iter().any(|head| head.contains(&mark));
+            |service: &&Service| service.client_heads().iter().any(|head| head.contains(&mark));
         let names: Vec<_> = site.services().filter(has_seen).map(|service| service.name).collect();
         if reached.is_empty() {
             assert_eq!((answer.status, names.len()), (404, 0), "{lines:?} {answer:?}");
@@ -564,11 +574,11 @@ fn every_route_of_an_antelope_site_reaches_its_back_end_and_no_other() {
         }
         assert_eq!(names, [answer.server()], "{lines:?} {answer:?}");
         assert!(answer.server().starts_with(reached), "{lines:?} {answer:?}");
-        let heads = site.services().flat_map(Service::heads_of_clients);
+        let heads = site.services().flat_map(Service::client_heads);
         let head = heads.into_iter().find(|head| head.contains(&mark)).unwrap();
         assert_eq!(forwarded_for(&head), [site.hosts.host(14).to_string()], "{lines:?}");
     }
-    // Only words of the header count, each of them.
+    // The Connection header has to contain the word Upgrade.
     let [_, upgrade, version, key] = UPGRADE;
     for connection in ["Connection: close", "Connection: keep-alive"] {
         let lines = ["GET / HTTP/1.1", "Host: wax.example.com", connection, upgrade, version, key];
@@ -609,7 +619,7 @@ fn a_client_of_streaming_stays_on_its_server_without_a_cookie() {
             ask_http(connect(), &lines).server()
         };
         let mut names: BTreeSet<_> = (0..5).map(poll).collect();
-        let session = Session::open(connect(), url, &[]).unwrap();
+        let session = ClientSession::open(connect(), url, &[]).unwrap();
         names.insert(session.server.clone());
         (names, session)
     };
@@ -631,9 +641,14 @@ fn an_antelope_server_that_is_down_only_keeps_its_sessions() {
         let haproxy = &site.haproxy;
         scope.spawn(|| {
             let services = site.ship.each_ref();
-            a_server_that_is_down_only_keeps_its_sessions(haproxy, "state_history", services, ship);
+            check_that_a_down_server_only_keeps_its_sessions(
+                haproxy,
+                "state_history",
+                services,
+                ship,
+            );
         });
-        // Requests, which have no sessions to keep.
+        // Back ends with requests only, and no sessions.
         for (backend, services, request) in [
             ("hyperion", &site.hyperion, ["GET /v2/x HTTP/1.1", "Host: wax.example.com"]),
             ("atomic", &site.atomic, ["GET / HTTP/1.1", "Host: atomic.example.com"]),
@@ -646,10 +661,10 @@ fn an_antelope_server_that_is_down_only_keeps_its_sessions() {
                 };
                 haproxy.wait_for_reason(&server, "via agent : up");
                 assert_eq!(answers().len(), 2, "{backend}");
-                falling.set_well(false);
+                falling.set_healthy(false);
                 haproxy.wait_for(&server, "DOWN");
                 assert_eq!(answers(), BTreeSet::from([staying.name.to_owned()]), "{backend}");
-                falling.set_well(true);
+                falling.set_healthy(true);
                 haproxy.wait_for(&server, "UP");
                 assert_eq!(answers().len(), 2, "{backend}");
             });
@@ -658,20 +673,20 @@ fn an_antelope_server_that_is_down_only_keeps_its_sessions() {
 }
 
 #[test]
-fn p2p_sessions_of_a_node_that_lags_are_cut() {
+fn p2p_sessions_of_a_lagging_node_are_cut() {
     let site = AntelopeSite::start(&[]);
     for name in ["p2p1", "p2p2"] {
         site.haproxy.wait_for_reason(&format!("p2p/{name}"), "via agent : up");
     }
     let mut sessions: Vec<_> = (0..6).map(|_| site.open_p2p()).collect();
-    site.p2p_apis[0].set_well(false);
+    site.p2p_apis[0].set_healthy(false);
     site.haproxy.wait_for("p2p/p2p1", "DOWN");
     for session in &mut sessions {
         assert_eq!(session.is_alive(), session.server == "p2p2", "{}", session.server);
     }
     assert_eq!(sessions.iter().filter(|session| session.server == "p2p1").count(), 3);
     assert_eq!(site.open_p2p().server, "p2p2");
-    site.p2p_apis[0].set_well(true);
+    site.p2p_apis[0].set_healthy(true);
     site.haproxy.wait_for("p2p/p2p1", "UP");
     assert_eq!(site.open_p2p().server, "p2p1");
 }
@@ -681,21 +696,21 @@ fn silent_sessions_of_an_antelope_site_are_cut() {
     let site = AntelopeSite::start(&[("TUNNEL_TIMEOUT", "2s")]);
     thread::scope(|scope| {
         for url in ["ws://ws-wax.example.com/", "ws://wax.example.com/stream/"] {
-            scope.spawn(|| only_a_silent_session_is_cut(|| site.open(url)));
+            scope.spawn(|| check_that_only_a_silent_session_is_cut(|| site.open(url)));
         }
-        scope.spawn(|| only_a_silent_session_is_cut(|| site.open_p2p()));
+        scope.spawn(|| check_that_only_a_silent_session_is_cut(|| site.open_p2p()));
     });
 }
 
 #[test]
-fn without_an_agent_port_the_wrappers_judge_nodeos_and_state_history() {
+fn without_an_agent_port_external_checks_judge_nodeos_and_state_history() {
     let hosts = Hosts::new();
     let nodes =
         [("api1", 2), ("api2", 3)].map(|(name, n)| Service::start(name, hosts.at(n, 8888), nodeos));
     let ships = [("ship1", 4), ("ship2", 5)].map(|(name, n)| {
-        Service::start(name, hosts.at(n, 8080), |visit| {
-            let lag_s = if visit.is_well { 0.0 } else { 600.0 };
-            state_history::talk(visit.stream, &Node { lag_s, ..Node::healthy() });
+        Service::start(name, hosts.at(n, 8080), |request| {
+            let lag_s = if request.is_healthy { 0.0 } else { 600.0 };
+            state_history::talk(request.stream, &Node { lag_s, ..Node::healthy() });
         })
     });
     let checks = shipped("external-check").display().to_string();
@@ -704,7 +719,8 @@ fn without_an_agent_port_the_wrappers_judge_nodeos_and_state_history() {
     let haproxy = Haproxy::start_shipped("external-check.cfg", hosts.at(0, 80), &variables);
     let ask =
         || ask_http(connect(haproxy.address), &["GET /v1/chain/x HTTP/1.1", "Host: a"]).server();
-    // The whole protocol passes through HAProxy: the agent asks the state history behind it.
+    // The whole protocol passes through HAProxy: here the agent asks the state history by HAProxy's
+    // address.
     let judge = format!("ship|ws://{}", hosts.at(0, 8080));
     agent(&[&judge]).expect("up\n", 0);
     assert_eq!(BTreeSet::from([ask(), ask()]).len(), 2);
@@ -713,18 +729,18 @@ fn without_an_agent_port_the_wrappers_judge_nodeos_and_state_history() {
             let haproxy = &haproxy;
             scope.spawn(move || {
                 let server = format!("{backend}/{}", services[0].name);
-                services[0].set_well(false);
+                services[0].set_healthy(false);
                 haproxy.wait_for(&server, "DOWN");
                 if backend == "nodeos" {
                     assert_eq!([ask(), ask()], ["api2"; 2]);
                 }
-                services[0].set_well(true);
+                services[0].set_healthy(true);
                 haproxy.wait_for(&server, "UP");
             });
         }
     });
     for service in &ships {
-        service.set_well(false);
+        service.set_healthy(false);
         haproxy.wait_for(&format!("state_history/{}", service.name), "DOWN");
     }
     agent(&["-d", &judge]).expect(

@@ -1,4 +1,4 @@
-//! Weight, maintenance file, explanation, log, and who may ask: through the binary alone.
+//! The options for weight, maintenance, explanation, syslog and allowed URLs.
 
 mod common;
 
@@ -47,7 +47,8 @@ fn a_percentage_out_of_range_is_misuse() {
     }
 }
 
-/// Runs the agent with a maintenance file, and a page that must not be asked while there is one.
+/// Runs the agent with a maintenance file and a statistics page. The page must not be asked if the file
+/// exists.
 fn maintained(file: &Path, args: &[&str]) -> Outcome {
     let page = page("5");
     let url = page.url();
@@ -59,7 +60,7 @@ fn maintained(file: &Path, args: &[&str]) -> Outcome {
 }
 
 #[test]
-fn a_maintenance_file_is_the_answer() {
+fn the_content_of_a_maintenance_file_is_the_reply() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("maint");
     for (content, reply) in [
@@ -87,7 +88,7 @@ fn a_maintenance_file_is_the_answer() {
 }
 
 #[test]
-fn what_cannot_be_read_as_a_maintenance_file_is_maintenance() {
+fn a_maintenance_file_that_is_not_a_regular_file_is_maintenance() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     fs::create_dir(path("folder")).unwrap();
@@ -98,7 +99,7 @@ fn what_cannot_be_read_as_a_maintenance_file_is_maintenance() {
         let outcome = maintained(&path(name), &["-t", "500"]);
         assert!(outcome.stdout.starts_with("maint # maintenance file: "), "{outcome:?}");
         assert_eq!(outcome.exit_status, Some(1));
-        assert!(outcome.took < Duration::from_millis(500) + LATEST, "{outcome:?}");
+        assert!(outcome.took < Duration::from_millis(500) + TOLERANCE, "{outcome:?}");
     }
     for device in ["/dev/null", "/dev/zero"] {
         let outcome = maintained(Path::new(device), &[]);
@@ -111,13 +112,13 @@ fn what_cannot_be_read_as_a_maintenance_file_is_maintenance() {
 }
 
 #[test]
-fn a_maintenance_file_that_may_not_be_read_is_maintenance() {
+fn a_maintenance_file_without_read_permission_is_maintenance() {
     let folder = tempfile::tempdir().unwrap();
     let program = shared_copy_of_agent(folder.path());
     let file = folder.path().join("maint");
     fs::write(&file, "drain").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
-    // Without the privilege to read any file, which root has.
+    // Root may read any file, so the agent runs without root's privileges.
     let mut command = Command::new("setpriv");
     command.args(["--inh-caps=-all", "--bounding-set=-all", "--reuid=65534", "--clear-groups"]);
     let is_root = user_name() == "root";
@@ -129,7 +130,7 @@ fn a_maintenance_file_that_may_not_be_read_is_maintenance() {
 }
 
 #[test]
-fn without_the_file_every_reply_is_ready() {
+fn without_the_maintenance_file_every_reply_is_ready() {
     let none = Path::new("/nonexistent/maint");
     maintained(none, &[]).expect("ready up 100%\n", 0);
     maintained(none, &["-d"]).expect("ready up 100% # hls 5/10\n", 0);
@@ -146,12 +147,12 @@ fn without_the_file_every_reply_is_ready() {
     assert!(outcome.stdout.starts_with("ready fail # invalid option '--bogus'"), "{outcome:?}");
     let outcome = agent(&["--maint-file", "", "cpu", "1000000"]);
     assert!(outcome.stdout.starts_with("fail # --maint-file: "), "{outcome:?}");
-    // Without the option, never.
+    // Without the option, no reply is ready.
     agent(&["cpu", "1000000"]).expect("up 100%\n", 0);
 }
 
 #[test]
-fn a_maintenance_file_goes_before_every_request() {
+fn a_maintenance_file_has_precedence_over_every_request() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
     for (args, sent) in [
@@ -187,7 +188,7 @@ fn the_explanation_goes_to_standard_error_alone() {
 }
 
 #[test]
-fn every_kind_of_end_is_explained() {
+fn every_kind_of_reply_is_explained() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(&file, "drain deploying 4.2").unwrap();
     for (args, sentence) in [
@@ -214,7 +215,7 @@ fn the_explanation_is_not_written_to_the_connection() {
 }
 
 #[test]
-fn what_was_skipped_is_explained() {
+fn skipped_thresholds_are_explained() {
     let page = page("5");
     let outcome = agent(&["-e", "-u", &page.url()]);
     assert!(outcome.stderr.starts_with("request  none, so the defaults\n"), "{outcome:?}");
@@ -222,13 +223,13 @@ fn what_was_skipped_is_explained() {
 }
 
 #[test]
-fn standard_error_that_is_full_does_not_leave_input_unread() {
+fn a_full_standard_error_does_not_leave_input_unread() {
     let (_reader, writer) = full_pipe();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (accepted, _) = listener.accept().unwrap();
     let accepted = std::os::fd::OwnedFd::from(accepted);
-    // In one expression: a command keeps its descriptors of the connection as long as it lives.
+    // One expression: the command, which holds descriptors of the connection, is dropped at its end.
     let agent = Command::new(AGENT)
         .args(["-e", "-t", "600", "cpu", "1000000"])
         .stdin(accepted.try_clone().unwrap())
@@ -236,10 +237,10 @@ fn standard_error_that_is_full_does_not_leave_input_unread() {
         .stderr(std::os::fd::OwnedFd::from(writer))
         .spawn();
     let mut agent = Process(agent.unwrap());
-    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    peer.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     let mut reply = [0; 8];
     std::io::Read::read_exact(&mut peer, &mut reply).unwrap();
-    // What comes at once is read before anything is explained.
+    // Input that comes at once is read before the explanation is written. This input has to come during it.
     std::thread::sleep(Duration::from_millis(200));
     std::io::Write::write_all(&mut peer, &[b'x'; 50_000]).unwrap();
     assert_eq!(agent.wait().code(), Some(0));
@@ -268,7 +269,7 @@ fn with_log(socket: Option<&Path>, args: &[&str]) -> Outcome {
 fn log_socket(folder: &Path) -> (UnixDatagram, std::path::PathBuf) {
     let path = folder.join("log");
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     (socket, path)
 }
 
@@ -301,12 +302,12 @@ fn every_reply_that_is_not_up_is_logged() {
     socket.set_nonblocking(true).unwrap();
     assert!(
         socket.recv(&mut [0]).is_err(),
-        "one line a reply, none for up, none without the option"
+        "one line for each reply, none for up, none without the option"
     );
 }
 
 #[test]
-fn a_log_that_is_missing_or_full_changes_nothing() {
+fn a_log_that_is_missing_or_full_changes_no_reply() {
     with_log(None, &["--syslog", "cpu", "0"]).expect("down\n", 1);
     let folder = tempfile::tempdir().unwrap();
     let (socket, path) = log_socket(folder.path());

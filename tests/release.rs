@@ -1,4 +1,4 @@
-//! The release binary: one small static file that needs nothing but /proc.
+//! The release binary: a small, static file that needs no other file than those of /proc.
 
 mod common;
 
@@ -6,20 +6,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::without_cargos_variables;
+use common::remove_cargo_variables;
 
-/// Builds the release binary, so that it is never one of yesterday.
+/// Builds the release binary, so that the tests never look at an old one.
 fn release_binary() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let mut build = Command::new(env!("CARGO"));
-    without_cargos_variables(&mut build);
+    remove_cargo_variables(&mut build);
     build.args(["build", "--release", "--quiet", "--target-dir"]).arg(target);
     assert!(build.status().unwrap().success());
     target.join("release/haproxy-agent-check")
 }
 
 #[test]
-fn it_is_stripped_static_and_at_most_4_mb() {
+fn the_binary_is_stripped_static_and_at_most_4_mb() {
     let binary = release_binary();
     assert!(fs::metadata(&binary).unwrap().len() <= 4_000_000);
     let headers = Command::new("readelf").arg("-lS").arg(&binary).output().unwrap();
@@ -48,13 +48,13 @@ fn in_empty_root(with_proc: bool, args: &[&str]) -> String {
 }
 
 #[test]
-fn it_answers_in_an_empty_root_with_proc() {
+fn the_binary_answers_in_an_empty_root_folder_with_proc() {
     assert_eq!(in_empty_root(true, &["cpu", "1000000"]), "up 100%\n");
     assert_eq!(in_empty_root(true, &["cpu", "0"]), "down\n");
 }
 
 #[test]
-fn without_proc_it_does_not_take_the_machine_for_idle() {
+fn without_proc_the_machine_does_not_count_as_idle() {
     let reply = in_empty_root(false, &["--describe", "cpu", "1000000"]);
     assert!(reply.starts_with("down # cpu: cannot read /proc/loadavg"), "{reply}");
 }

@@ -1,4 +1,4 @@
-//! The reply, the exit status, and what goes to standard error.
+//! The reply, the exit status, and standard error.
 
 mod common;
 
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::reply::Reply;
 use common::*;
 
-/// Wrong command lines and what the reply has to name.
+/// Wrong command lines, each with the text that the reply has to contain.
 const MISUSES: [(&[&str], &str); 22] = [
     (&["foo"], "'foo'"),
     (&["cpu", "70", "hsl", "5"], "'hsl'"),
@@ -39,7 +39,7 @@ const MISUSES: [(&[&str], &str); 22] = [
 ];
 
 #[test]
-fn misuse_is_one_fail_line_that_names_the_word_and_the_same_on_standard_error() {
+fn misuse_is_one_fail_line_and_one_line_on_standard_error_and_both_name_the_word() {
     for (args, word) in MISUSES {
         let outcome = agent(args);
         assert!(outcome.stdout.starts_with("fail # "), "{outcome:?}");
@@ -64,7 +64,7 @@ fn misuse_on_a_connection_is_one_line() {
 }
 
 #[test]
-fn words_that_are_no_text_are_named_in_printable_characters() {
+fn words_that_are_not_text_are_named_in_printable_characters() {
     use std::os::unix::ffi::OsStrExt;
     let word = std::ffi::OsStr::from_bytes(b"h\xffls\n\x1b[31m");
     let outcome = finish(Command::new(AGENT).arg(word));
@@ -76,9 +76,9 @@ fn words_that_are_no_text_are_named_in_printable_characters() {
 }
 
 #[test]
-fn standard_error_is_written_where_it_is_another_socket_or_pipe() {
+fn standard_error_is_written_if_it_is_not_the_connection() {
     use std::os::unix::net::UnixStream;
-    // As under systemd: the connection on 0 and 1, the journal's socket on 2.
+    // As under systemd: the connection on descriptors 0 and 1, the journal's socket on 2.
     let (mut peer, connection) = UnixStream::pair().unwrap();
     let (mut journal, stderr) = UnixStream::pair().unwrap();
     let mut agent = Command::new(AGENT)
@@ -97,7 +97,7 @@ fn standard_error_is_written_where_it_is_another_socket_or_pipe() {
 }
 
 #[test]
-fn standard_error_is_silent_where_it_is_the_file_of_standard_output() {
+fn nothing_is_written_to_standard_error_if_it_is_standard_output() {
     for redirection in ["2>&1", "2>&1 | cat", ">\"$1\" 2>&1; cat \"$1\""] {
         let file = tempfile::NamedTempFile::new().unwrap();
         let script = format!("{AGENT} foo </dev/null {redirection}");
@@ -108,11 +108,11 @@ fn standard_error_is_silent_where_it_is_the_file_of_standard_output() {
 }
 
 #[test]
-fn standard_error_is_silent_where_it_is_the_connection_on_standard_input() {
+fn nothing_is_written_to_standard_error_if_it_is_the_connection_on_standard_input() {
     use std::os::unix::net::UnixStream;
     let (mut peer, connection) = UnixStream::pair().unwrap();
     let connection = OwnedFd::from(connection);
-    // In one expression: a command keeps its descriptors of the connection as long as it lives.
+    // One expression: the command, which holds descriptors of the connection, is dropped at its end.
     let agent = Command::new(AGENT)
         .args(["--explain", "foo"])
         .stdin(connection.try_clone().unwrap())
@@ -128,7 +128,7 @@ fn standard_error_is_silent_where_it_is_the_connection_on_standard_input() {
 }
 
 #[test]
-fn a_terminal_shows_both() {
+fn a_terminal_shows_the_reply_and_standard_error() {
     // script(1) gives the command a terminal on all three descriptors.
     let command = format!("{AGENT} foo");
     let mut script = Command::new("script");
@@ -139,14 +139,14 @@ fn a_terminal_shows_both() {
 }
 
 #[test]
-fn an_answer_does_not_depend_on_the_descriptors_being_open() {
+fn closed_and_full_descriptors_change_neither_reply_nor_exit_status() {
     let sh = |script: &str| finish(Command::new("sh").args(["-c", script, AGENT]));
     sh("\"$0\" cpu 1000000 <&-").expect("up 100%\n", 0);
     sh("\"$0\" cpu 1000000 </dev/null 2>&-").expect("up 100%\n", 0);
     sh("\"$0\" cpu 0 </dev/null >&-").expect("", 1);
     sh("\"$0\" cpu 0 <&- >&- 2>&-").expect("", 1);
     sh("\"$0\" cpu 1000000 </dev/null >/dev/full").expect("", 0);
-    sh("\"$0\" foo </dev/null 2>/dev/full").exit_status.expect("it exits");
+    sh("\"$0\" foo </dev/null 2>/dev/full").exit_status.expect("the agent exits");
 }
 
 #[test]
@@ -156,21 +156,21 @@ fn a_pipe_that_nobody_reads_does_not_hold_the_run() {
     let mut agent = Command::new(AGENT);
     agent.args(["-t", "200", "cpu", "0"]).stdin(Stdio::null()).stdout(OwnedFd::from(writer));
     assert_eq!(agent.status().unwrap().code(), Some(1));
-    assert!(start.elapsed() < Duration::from_millis(200) + LATEST, "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_millis(200) + TOLERANCE, "{:?}", start.elapsed());
 }
 
 #[test]
-fn a_reader_that_is_slow_gets_every_byte() {
+fn a_slow_reader_gets_every_byte() {
     for (args, end) in [(&["--help"][..], "not understood\n"), (&["cpu", "0"], "down\n")] {
         let (mut reader, writer) = full_pipe();
-        // In one expression: a command keeps its end of the pipe as long as it lives.
+        // One expression: the command, which holds an end of the pipe, is dropped at its end.
         let agent = Command::new(AGENT)
             .args(args)
             .stdin(Stdio::null())
             .stdout(OwnedFd::from(writer))
             .spawn();
         let mut agent = Process(agent.unwrap());
-        // Long enough for a run that does not wait to be over.
+        // A run that did not wait for its reader would be over by now.
         thread::sleep(Duration::from_millis(300));
         let mut output = Vec::new();
         reader.read_to_end(&mut output).unwrap();
@@ -188,11 +188,11 @@ fn standard_error_that_nobody_reads_does_not_hold_the_run() {
     agent.arg("x".repeat(100_000)).stdin(Stdio::null()).stdout(Stdio::null());
     assert_eq!(agent.stderr(OwnedFd::from(writer)).status().unwrap().code(), Some(2));
     let took = start.elapsed();
-    assert!(took < Duration::from_millis(1500) + LATEST, "{took:?}");
+    assert!(took < Duration::from_millis(1500) + TOLERANCE, "{took:?}");
 }
 
 #[test]
-fn a_rejected_url_does_not_show_its_secrets() {
+fn the_secrets_of_a_rejected_url_are_not_shown() {
     for url in ["http://user:secret@127.0.0.1/", "ftp://127.0.0.1/?token=secret", "secret@x?secret"]
     {
         let outcome = agent(&["--stats-url", url, "cpu"]);
@@ -202,7 +202,7 @@ fn a_rejected_url_does_not_show_its_secrets() {
 }
 
 #[test]
-fn a_reader_that_is_gone_does_not_change_the_exit_status() {
+fn a_closed_standard_output_does_not_change_the_exit_status() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut agent = Command::new(AGENT);
@@ -239,7 +239,7 @@ fn manual_and_help_name_the_same_options() {
         rest.split(next).next().unwrap().to_owned()
     };
     let help = agent(&["--help"]).stdout;
-    let help = options(&section(&help, "no default)", "Exit status"));
+    let help = options(&section(&help, "\n\n  ", "\n\nExit status"));
     assert!(help.contains("--stats-url") && help.contains("-u"), "{help:?}");
 
     let mandoc = Command::new("mandoc").args(["-Tascii", "docs/haproxy-agent-check.8"]).output();
@@ -279,7 +279,7 @@ fn a_long_description_is_cut_to_100_bytes() {
 }
 
 #[test]
-fn what_the_page_says_cannot_break_the_line() {
+fn the_content_of_the_page_cannot_break_the_line() {
     let server = Server::fixed("evil=1\u{7}\u{1b}[0m\u{202e}\r\nup=100%\n".as_bytes());
     let outcome = agent(&["-d", "-u", &server.url(), "stat:evil", "5"]);
     let line = "down # stat:evil: '1??[0m?' is not a number of 0 or more\n";
@@ -294,7 +294,7 @@ fn standard_input_may_be_any_file() {
 }
 
 #[test]
-fn the_tests_take_nothing_for_a_reply_that_is_none() {
+fn the_parser_of_the_tests_accepts_valid_replies_only() {
     let described = |length| format!("ready down # {}\n", "x".repeat(length));
     for text in
         ["up\n", "up 100%\n", "down 0%\n", "ready up 256%\n", "maint # a # b\n", &described(100)]

@@ -1,4 +1,4 @@
-//! The request line on standard input: where it is read, when it ends, what it changes.
+//! The request line on standard input: from which files it is read, when it ends, and what it changes.
 
 mod common;
 
@@ -15,13 +15,13 @@ use common::*;
 
 const PAGE: [(&str, &str); 2] = [("streams_hls", "10"), ("streams_rtmp_in", "10")];
 
-/// Runs the agent on a pipe or a file.
+/// Runs the agent with this standard input.
 fn agent_on(stdin: impl Into<Stdio>, args: &[&str]) -> Outcome {
     let start = Instant::now();
     outcome(Command::new(AGENT).args(args).stdin(stdin).output().unwrap(), start)
 }
 
-/// Runs the agent on a pipe that holds these bytes and is then closed.
+/// Runs the agent with these bytes on a pipe that is then closed.
 fn agent_on_pipe(sent: &[u8], args: &[&str]) -> Outcome {
     let (reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(sent).unwrap();
@@ -40,7 +40,7 @@ fn agent_on_socket(sent: &[u8], args: &[&str]) -> Outcome {
     Connection::open_after(args, sent).finish()
 }
 
-/// A server that serves [`PAGE`] when told to, and says when it was asked.
+/// A server, a channel that says when it was asked, and a channel that lets it answer with [`PAGE`].
 fn slow_server() -> (Server, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (asked, is_asked) = mpsc::channel();
     let (answer, may_answer) = mpsc::channel();
@@ -84,7 +84,7 @@ fn a_required_line_is_waited_for_until_the_timeout() {
     let outcome = Connection::open(&args).finish();
     outcome.expect("fail # no request line came\n", 1);
     assert!(outcome.took >= Duration::from_millis(490), "{outcome:?}");
-    assert!(outcome.took < Duration::from_millis(500) + LATEST, "{outcome:?}");
+    assert!(outcome.took < Duration::from_millis(500) + TOLERANCE, "{outcome:?}");
 
     let mut connection = Connection::open(&["--agent-send", "required", "-t", "10s"]);
     thread::sleep(Duration::from_millis(200));
@@ -93,7 +93,7 @@ fn a_required_line_is_waited_for_until_the_timeout() {
     outcome.expect("down\n", 1);
     assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
 
-    // The end of the input is the end of the waiting.
+    // At the end of the input the agent stops waiting.
     let connection = Connection::open(&["--agent-send", "required", "-t", "10s"]);
     connection.peer.shutdown(Shutdown::Write).unwrap();
     let outcome = connection.finish();
@@ -110,7 +110,7 @@ fn a_line_without_an_end_ends_after_50_ms_of_silence() {
 }
 
 #[test]
-fn a_line_comes_in_pieces() {
+fn a_line_may_come_in_pieces() {
     let mut connection = Connection::open_after(&["cpu", "1000000", "-t", "10s"], b"c");
     for piece in [&b"p"[..], b"u", b" ", b"0", b"\r", b"\n"] {
         thread::sleep(Duration::from_millis(10));
@@ -132,7 +132,7 @@ fn a_line_that_never_ends_is_fail_at_the_timeout() {
     let count = connection.peer.read(&mut line).unwrap();
     let took = connection.start.elapsed();
     assert_eq!(&line[..count], b"fail # the request line did not end in time\n");
-    assert!(took < Duration::from_millis(400) + LATEST, "{took:?}");
+    assert!(took < Duration::from_millis(400) + TOLERANCE, "{took:?}");
     assert_eq!(connection.agent.wait().code(), Some(2));
     drip.join().unwrap();
 }
@@ -151,7 +151,7 @@ fn a_line_that_comes_while_the_page_is_awaited_is_used() {
         let mut connection = Connection::open(&args);
         asked.recv().unwrap();
         connection.send(line);
-        // Nothing tells when the agent has read the line, and it must not matter.
+        // The test cannot see when the agent has read the line. Some lines get time for that, others none.
         thread::sleep(Duration::from_millis(if line.len() % 2 == 0 { 0 } else { 100 }));
         answer.send(()).unwrap();
         connection.finish().expect(reply, (reply == "down\n").into());
@@ -160,7 +160,7 @@ fn a_line_that_comes_while_the_page_is_awaited_is_used() {
 }
 
 #[test]
-fn a_line_that_is_not_understood_ends_the_waiting_for_the_page() {
+fn a_line_that_is_not_understood_ends_the_wait_for_the_page() {
     let server = Server::start(hold);
     let mut connection = Connection::open(&["-u", &server.url(), "-t", "10s"]);
     wait_until("the page is asked", || server.requests().pop());
@@ -186,11 +186,11 @@ fn a_line_adds_to_the_thresholds_of_the_command_line() {
         let outcome = agent_on_socket(line.as_bytes(), &["-u", &url, args]);
         outcome.expect(reply, (reply == "down\n").into());
     }
-    // Without a command line's request the line is the whole request.
+    // If the command line has no request, the line is the whole request.
     let before = server.requests().len();
     agent_on_socket(b"cpu 1000000\n", &["-u", &url]).expect("up 100%\n", 0);
     assert_eq!(server.requests().len(), before);
-    // A key that is not reported is skipped only where no request was made.
+    // A key that the page does not report is skipped only if there is no request.
     agent_on_socket(b"band-in\n", &["-u", &url]).expect("down\n", 1);
 }
 
@@ -256,7 +256,7 @@ fn a_pipe_that_is_held_open_is_waited_for_100_ms_at_most() {
     agent_on(OwnedFd::from(reader), &["cpu", "1000000"]).expect("down\n", 1);
     drop(writer);
 
-    // What has come by then is the line, whole or not.
+    // The bytes that have come by then are the line, with or without a line end.
     let (reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(b"cpu 0").unwrap();
     let drip = thread::spawn(move || {
@@ -303,7 +303,7 @@ fn a_terminal_is_never_read() {
         let mut script = Command::new("script");
         script.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
         let outcome = outcome(script.stdin(OwnedFd::from(reader)).output().unwrap(), start);
-        // The terminal echoes what is typed, sooner or later.
+        // The terminal echoes the typed line, at any time.
         let lines: Vec<_> = outcome.stdout.lines().filter(|line| *line != "cpu 0").collect();
         assert_eq!((lines, outcome.exit_status), (vec![reply], Some(status)), "{outcome:?}");
         assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
@@ -322,7 +322,7 @@ fn unread_input_does_not_reset_the_connection() {
         &["-u", &url, "hls", "1000"],
     ] {
         for _ in 0..20 {
-            // finish() fails on a reset.
+            // Fails on a reset.
             agent_on_socket(&flood, args).expect("up 100%\n", 0);
         }
     }
@@ -333,7 +333,7 @@ fn unread_input_does_not_reset_the_connection() {
 }
 
 #[test]
-fn what_came_over_a_pipe_has_been_read_at_the_end() {
+fn everything_that_came_over_a_pipe_has_been_read_at_the_end() {
     for args in [&["--agent-send", "ignore", "cpu", "0"][..], &["cpu", "0"], &["--bogus"]] {
         let (reader, mut writer) = std::io::pipe().unwrap();
         writer.write_all(&[b"\n".as_slice(), &[b'x'; 20_000]].concat()).unwrap();
@@ -352,11 +352,11 @@ fn input_that_comes_with_a_hanging_page_does_not_reset_the_connection() {
 }
 
 #[test]
-fn who_sends_for_ever_gets_an_answer_in_time() {
+fn a_client_that_sends_for_ever_is_answered_in_time() {
     let mut connection = Connection::open(&["cpu", "1000000", "-t", "500"]);
     let mut peer = connection.peer.try_clone().unwrap();
     let flood = thread::spawn(move || {
-        // Faster than the agent reads, so that there is always more.
+        // Sends faster than the agent reads, so that there is always more to read.
         while peer.write_all(&[b'x'; 1 << 16]).is_ok() {}
     });
     let mut reply = [0; 200];
@@ -365,10 +365,10 @@ fn who_sends_for_ever_gets_an_answer_in_time() {
     let reply = std::str::from_utf8(&reply[..length]).unwrap();
     let expected = ["up 100%\n", "fail # the request line is longer than 1024 bytes\n"];
     assert!(expected.contains(&reply), "{reply}");
-    assert!(took < Duration::from_millis(500) + LATEST, "{took:?}");
+    assert!(took < Duration::from_millis(500) + TOLERANCE, "{took:?}");
     connection.agent.wait();
     let took = connection.start.elapsed();
-    assert!(took < Duration::from_millis(500) + LATEST, "{took:?}");
+    assert!(took < Duration::from_millis(500) + TOLERANCE, "{took:?}");
     flood.join().unwrap();
 }
 
@@ -388,7 +388,7 @@ fn runs_that_share_their_input_do_not_wait_for_each_other() {
         for mut agent in agents {
             assert_eq!(agent.wait().code(), Some(0));
         }
-        assert!(start.elapsed() < Duration::from_millis(500) + LATEST, "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_millis(500) + TOLERANCE, "{:?}", start.elapsed());
         drop(writer);
     }
 }

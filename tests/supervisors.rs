@@ -1,4 +1,4 @@
-//! The agent under the programs that start it for each connection.
+//! The agent under the programs that start it once for each connection.
 
 mod common;
 
@@ -16,7 +16,7 @@ fn page() -> Server {
     Server::fixed(text_page(&values))
 }
 
-/// What every supervisor has to give: whole replies to every kind of request line.
+/// Checks that a supervisor passes on every kind of request line, and the whole reply.
 fn check(ask: impl Fn(&[u8]) -> String) {
     assert_eq!(ask(b""), "up 100% # hls 5/10\n");
     assert_eq!(ask(b"hls 5\n"), "down # hls 5/5\n");
@@ -28,15 +28,15 @@ fn check(ask: impl Fn(&[u8]) -> String) {
 }
 
 #[test]
-fn xinetd_with_the_shipped_service_file() {
+fn xinetd_passes_on_lines_and_replies_with_the_shipped_service_file() {
     let page = page();
     let xinetd = Xinetd::start(&format!("--describe --stats-url {} hls 10", page.url()));
     check(|line| ask(xinetd.address, line));
 }
 
-/// That reports no bandwidth.
+/// A WCS with its default settings reports no bandwidth.
 #[test]
-fn the_shipped_limits_suit_a_wcs_as_it_comes() {
+fn the_shipped_limits_suit_a_wcs_with_its_default_settings() {
     let shipped = include_str!("../xinetd/haproxy-agent-check");
     let args = shipped.lines().find_map(|line| line.trim().strip_prefix("server_args"));
     let args = args.unwrap().trim().strip_prefix("=").unwrap();
@@ -52,11 +52,12 @@ fn the_shipped_limits_suit_a_wcs_as_it_comes() {
 }
 
 #[test]
-fn xinetd_is_not_switched_off_by_several_load_balancers() {
+fn several_load_balancers_do_not_make_xinetd_disable_the_service() {
     let page = page();
     let xinetd = Xinetd::start(&format!("--stats-url {} hls 10", page.url()));
     let address = xinetd.address;
-    // 400 connections as fast as they go, from 8 load balancers; xinetd's own limit is 50 a second.
+    // 8 load balancers make 400 connections as fast as they can. The default limit of xinetd is 50 a
+    // second.
     let balancers = (0..8).map(|_| {
         thread::spawn(move || {
             for _ in 0..50 {
@@ -70,14 +71,14 @@ fn xinetd_is_not_switched_off_by_several_load_balancers() {
 }
 
 #[test]
-fn xinetd_and_a_page_that_hangs() {
+fn under_xinetd_a_page_that_hangs_is_down_in_time() {
     let page = Server::start(hold);
     let xinetd = Xinetd::start(&format!("--describe -t 500 --stats-url {} hls 10", page.url()));
     let start = Instant::now();
     let reply = ask(xinetd.address, b"");
     let why = format!("http://{}/: no answer within 500 ms", page.address);
     assert_eq!(reply, format!("down # statistics page {why}\n"));
-    assert!(start.elapsed() < Duration::from_millis(500) + LATEST, "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_millis(500) + TOLERANCE, "{:?}", start.elapsed());
 }
 
 fn agent_args(page: &Server) -> Vec<String> {
@@ -85,13 +86,13 @@ fn agent_args(page: &Server) -> Vec<String> {
 }
 
 fn listening(command: &mut Command, address: SocketAddr) -> Process {
-    let process = Process(command.stdin(Stdio::null()).spawn().expect("it is installed"));
+    let process = Process(command.stdin(Stdio::null()).spawn().expect("the program is installed"));
     wait_for_listener(address);
     process
 }
 
 #[test]
-fn systemd_socket_activation() {
+fn systemd_passes_on_lines_and_replies() {
     let page = page();
     let address = free_address();
     let mut command = Command::new("systemd-socket-activate");
@@ -115,7 +116,7 @@ fn documented_line(begin: &str, address: SocketAddr, program: &Path, page: &Serv
         .replace(limits, &agent_args(page).join(" "))
 }
 
-/// A folder that everybody may look into, with a copy of the agent.
+/// A folder that every user may read, with a copy of the agent.
 fn shared_folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let program = shared_copy_of_agent(folder.path());
@@ -133,7 +134,7 @@ fn openbsd_inetd_with_the_line_of_the_documentation() {
     let mut inetd = Command::new("inetd");
     let _inetd = listening(inetd.arg("-i").arg(&config), address);
     check(|line| ask(address, line));
-    // Its own limit, 256 connections in a minute, is not there.
+    // The default limit of inetd, 256 connections a minute, does not apply.
     for _ in 0..300 {
         assert_eq!(ask(address, b""), "up 100% # hls 5/10\n");
     }
@@ -162,8 +163,8 @@ fn tcpserver_with_the_lines_of_the_documentation() {
     check(|line| ask(address, line));
 }
 
-/// With `nofork`: without it socat stands between the connection and the agent, and gives up what it
-/// has not passed on yet when the agent ends with another exit status than 0.
+/// The line needs `nofork`. Without it, socat copies between connection and agent, and discards the rest
+/// when the agent's exit status is not 0.
 #[test]
 fn socat_with_the_line_of_the_documentation() {
     let page = page();
@@ -182,7 +183,7 @@ fn socat_with_the_line_of_the_documentation() {
 }
 
 #[test]
-fn socat_with_standard_error_on_the_connection() {
+fn with_standard_error_on_the_connection_socat_passes_on_one_line() {
     let address = free_address();
     let listen = format!("TCP4-LISTEN:{},bind=127.0.0.1,fork,reuseaddr", address.port());
     let run = format!("EXEC:{AGENT} --no-such-option,nofork,stderr");
@@ -192,7 +193,7 @@ fn socat_with_standard_error_on_the_connection() {
 }
 
 #[test]
-fn a_unix_socket() {
+fn a_unix_socket_works_like_a_tcp_connection() {
     let page = page();
     let args = agent_args(&page);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -208,7 +209,7 @@ fn telnet_shows_the_reply() {
     telnet.args([&host, &port]);
     let start = Instant::now();
     let mut telnet = telnet.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    // Like a person who types nothing: the input stays open.
+    // The input stays open, as with a person who types nothing.
     let stdin = telnet.stdin.take();
     let outcome = outcome(telnet.wait_with_output().unwrap(), start);
     drop(stdin);

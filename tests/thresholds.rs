@@ -1,4 +1,4 @@
-//! Thresholds against the values of a statistics page and of the machine.
+//! Thresholds: the agent compares values of the statistics page and of the machine with limits.
 
 mod common;
 
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use common::*;
 
-/// Each metric of the page with the keys it is the sum of.
-const ROWS: [(&str, &[&str]); 6] = [
+/// Each threshold on the page, with the keys whose values it adds up.
+const METRICS: [(&str, &[&str]); 6] = [
     ("publishers", &["streams_webrtc_in", "streams_rtmp_in", "streams_rtsp_in"]),
     ("subscribers", &["streams_webrtc_out", "streams_rtmp_out", "streams_rtsp_out"]),
     ("hls", &["streams_hls"]),
@@ -28,8 +28,8 @@ fn values_with_sum<'a>(keys: &[&'a str], total: &'a str) -> Vec<(&'a str, &'a st
 }
 
 #[test]
-fn each_metric_is_down_from_its_limit_on_in_both_formats() {
-    for (name, keys) in ROWS {
+fn each_threshold_is_down_at_its_limit_and_above_in_both_formats() {
+    for (name, keys) in METRICS {
         for page in [text_page, json_page] {
             for (value, line, status) in
                 [("41", "up 100%\n", 0), ("42", "down\n", 1), ("43", "down\n", 1)]
@@ -43,8 +43,8 @@ fn each_metric_is_down_from_its_limit_on_in_both_formats() {
 }
 
 #[test]
-fn each_metric_has_its_default_limit() {
-    for (name, keys) in &ROWS[..5] {
+fn each_threshold_has_its_default_limit() {
+    for (name, keys) in &METRICS[..5] {
         for (value, line, status) in [("99", "up 100%\n", 0), ("100", "down\n", 1)] {
             let server = Server::fixed(text_page(&values_with_sum(keys, value)));
             agent(&["-u", &server.url(), name]).expect(line, status);
@@ -53,8 +53,8 @@ fn each_metric_has_its_default_limit() {
 }
 
 #[test]
-fn a_sum_adds_all_its_keys_and_passes_over_those_that_are_missing() {
-    for (name, keys) in &ROWS[..2] {
+fn a_sum_adds_all_its_keys_and_ignores_missing_ones() {
+    for (name, keys) in &METRICS[..2] {
         let all: Vec<_> = keys.iter().map(|key| (*key, "2")).collect();
         let server = Server::fixed(text_page(&all));
         agent(&["-u", &server.url(), name, "6"]).expect("down\n", 1);
@@ -77,7 +77,7 @@ fn json_values_may_be_numbers_in_groups_of_any_name() {
     agent(&["-u", &url, "hls", "8", "band-in", "80.5"]).expect("down\n", 1);
 }
 
-/// Runs the agent on a machine whose load averages are these.
+/// Runs the agent with these load averages in /proc/loadavg.
 fn agent_under_load(loads: &str, args: &[&str]) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("loadavg");
@@ -89,7 +89,7 @@ fn agent_under_load(loads: &str, args: &[&str]) -> Outcome {
 }
 
 #[test]
-fn cpu_is_the_chosen_load_average_over_the_online_processors() {
+fn cpu_is_the_chosen_load_average_divided_by_the_online_processors() {
     let online = Command::new("getconf").arg("_NPROCESSORS_ONLN").output().unwrap();
     let online: f64 = String::from_utf8(online.stdout).unwrap().trim().parse().unwrap();
     // 10, 50 and 200 percent.
@@ -115,7 +115,8 @@ fn cpu_does_not_depend_on_the_affinity_of_the_process() {
     let args = ["-c", "0", AGENT, "--describe", "cpu", "1000000"];
     let pinned = finish(Command::new("taskset").args(args));
     let free = agent(&["--describe", "cpu", "1000000"]);
-    // The load average may change between the two runs; a factor of the processors it may not.
+    // The load average may change a little between the runs. A wrong number of processors changes it by a
+    // factor.
     let percent = |outcome: &Outcome| -> f64 {
         let value = outcome.stdout.strip_prefix("up 100% # cpu ").unwrap();
         value.strip_suffix("/1000000\n").unwrap().parse().unwrap()
@@ -124,7 +125,7 @@ fn cpu_does_not_depend_on_the_affinity_of_the_process() {
 }
 
 #[test]
-fn processors_are_counted_in_proc_stat_where_there_is_no_sys() {
+fn without_sys_processors_are_counted_in_proc_stat() {
     let no_sys = |stat: &str| {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), stat).unwrap();
@@ -184,7 +185,7 @@ fn without_a_request_the_fixtures_are_up() {
 #[test]
 fn a_named_key_that_is_not_reported_is_down_and_says_what_to_change() {
     let server = Server::fixed(text_page(&[("connections", "1")]));
-    for (name, _) in ROWS {
+    for (name, _) in METRICS {
         agent(&["-u", &server.url(), name, "1000"]).expect("down\n", 1);
     }
     let describe = |name| agent(&["-d", "-u", &server.url(), name, "1000"]).stdout;
@@ -198,7 +199,7 @@ fn a_named_key_that_is_not_reported_is_down_and_says_what_to_change() {
 }
 
 #[test]
-fn a_value_that_is_no_number_is_down_only_where_it_is_asked_for() {
+fn a_value_that_is_not_a_number_is_down_only_if_it_is_asked_for() {
     let page = [("streams_viewers", "test/0"), ("streams_hls", "1"), ("x", "-1"), ("y", "NaN")];
     for format in [text_page, json_page] {
         let server = Server::fixed(format(&page));
@@ -213,7 +214,7 @@ fn a_value_that_is_no_number_is_down_only_where_it_is_asked_for() {
 }
 
 #[test]
-fn a_sum_beyond_all_numbers_is_down() {
+fn a_sum_that_overflows_is_down() {
     let page = [("streams_rtmp_in", "1e308"), ("streams_rtsp_in", "1e308")];
     let server = Server::fixed(text_page(&page));
     let limit = "9".repeat(308);
@@ -222,7 +223,7 @@ fn a_sum_beyond_all_numbers_is_down() {
 }
 
 #[test]
-fn the_later_of_two_limits_counts() {
+fn of_a_repeated_threshold_the_last_limit_wins() {
     let server = Server::fixed(text_page(&[("streams_hls", "10")]));
     let url = server.url();
     agent(&["-u", &url, "hls", "5", "hls", "20"]).expect("up 100%\n", 0);
@@ -238,7 +239,7 @@ fn a_limit_of_zero_is_always_reached() {
 }
 
 #[test]
-fn a_page_that_cannot_be_had_is_down_in_time_and_says_why() {
+fn an_unavailable_page_is_down_in_time_with_the_reason() {
     let page = |body: &'static [u8]| {
         Server::start(move |stream| {
             let _ = stream.write_all(&response("200 OK", body));
@@ -257,7 +258,7 @@ fn a_page_that_cannot_be_had_is_down_in_time_and_says_why() {
         assert!(outcome.stdout.starts_with(&expected), "{why}: {outcome:?}");
         assert!(outcome.stdout.ends_with('\n') && outcome.stdout.len() <= 108, "{outcome:?}");
         assert_eq!(outcome.exit_status, Some(1));
-        assert!(outcome.took < Duration::from_millis(400) + LATEST, "{why}: {outcome:?}");
+        assert!(outcome.took < Duration::from_millis(400) + TOLERANCE, "{why}: {outcome:?}");
         agent(&["-t", "400", "-u", &server.url()]).expect("down\n", 1);
     }
 }
@@ -274,7 +275,7 @@ fn a_page_of_exactly_one_mebibyte_is_read() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_down() {
+fn a_server_that_does_not_listen_or_resolve_is_down() {
     let address = free_address();
     let url = format!("http://{address}/?action=stat");
     let why = format!("down # statistics page http://{address}/: refused the connection\n");
@@ -294,7 +295,7 @@ fn a_host_name_is_resolved() {
 }
 
 #[test]
-fn the_environment_names_no_proxy() {
+fn proxies_in_the_environment_are_ignored() {
     let server = Server::fixed(text_page(&[("streams_hls", "1")]));
     let proxy = format!("http://{}/", free_address());
     let mut command = Command::new(AGENT);
@@ -330,15 +331,16 @@ fn a_long_url_leaves_room_for_the_reason() {
     );
 }
 
-/// Runs a program in a network namespace of its own: `$1` is /etc/resolv.conf there.
-fn in_namespace(set_up: &str, resolv_conf: &str) -> (Command, tempfile::NamedTempFile) {
+/// A command that runs the agent in a network namespace, after the shell commands of `set_up`.
+/// `resolv_conf` is the content of /etc/resolv.conf there.
+fn agent_in_namespace(set_up: &str, resolv_conf: &str) -> (Command, tempfile::NamedTempFile) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, resolv_conf).unwrap();
     let script = format!(
         "ip link set lo up && mount --bind \"$1\" /etc/resolv.conf || exit\nshift\n{set_up} exec \"$@\""
     );
     let mut command = Command::new("unshare");
-    // A process namespace too, which ends with its first process: the agent.
+    // A process namespace too: when its first process, the agent, ends, so do all others.
     command.args(["--map-root-user", "--mount", "--net", "--pid", "--fork", "--kill-child"]);
     command.args(["sh", "-c", &script, "sh"]);
     command.arg(file.path()).arg(AGENT);
@@ -346,21 +348,22 @@ fn in_namespace(set_up: &str, resolv_conf: &str) -> (Command, tempfile::NamedTem
 }
 
 #[test]
-fn a_name_server_that_is_silent_holds_neither_the_reply_nor_the_request_line() {
+fn a_silent_name_server_delays_neither_the_reply_nor_a_request_line() {
     let silent = "socat -u UDP4-RECV:53,bind=127.0.0.9 /dev/null </dev/null >/dev/null 2>&1 &
                   until grep -q :0035 /proc/net/udp; do :; done; ";
     let args = ["-d", "-t", "600", "-u", "http://wcs.example/", "hls", "9"];
-    let (mut command, _file) = in_namespace(silent, "nameserver 127.0.0.9\n");
+    let (mut command, _file) = agent_in_namespace(silent, "nameserver 127.0.0.9\n");
     let outcome = Connection::open_to(command.args(args), b"").finish();
     let why = "down # statistics page http://wcs.example/: \
                has a host name that did not resolve within 600 ms\n";
     outcome.expect(why, 1);
-    assert!(outcome.took < Duration::from_millis(600) + LATEST, "{outcome:?}");
+    assert!(outcome.took < Duration::from_millis(600) + TOLERANCE, "{outcome:?}");
 
-    // Of two it is the first that is waited for when the line comes, and the other is not any more.
+    // With two name servers, the line comes while the agent waits for the first. It then asks neither any
+    // more.
     for servers in ["nameserver 127.0.0.9\n", "nameserver 127.0.0.9\nnameserver 127.0.0.9\n"] {
         let args = ["-t", "10s", "-u", "http://wcs.example/"];
-        let (mut command, _file) = in_namespace(silent, servers);
+        let (mut command, _file) = agent_in_namespace(silent, servers);
         let mut connection = Connection::open_to(command.args(args), b"");
         thread::sleep(Duration::from_millis(300));
         connection.send(b"cpu 1000000");
@@ -370,8 +373,8 @@ fn a_name_server_that_is_silent_holds_neither_the_reply_nor_the_request_line() {
     }
 }
 
-/// A listener whose queue is full, so that it answers no more connections, and what keeps it so.
-fn silent_listener() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
+/// A listener whose queue is full, so that connecting to it does not end, and the connections in the queue.
+fn full_listener() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
     use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
     let listener = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&listener, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -385,8 +388,8 @@ fn silent_listener() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
 }
 
 #[test]
-fn a_line_ends_the_waiting_for_every_address_of_a_host() {
-    let (listener, _queue) = silent_listener();
+fn a_line_ends_the_wait_for_every_address_of_a_host() {
+    let (listener, _queue) = full_listener();
     let hosts = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(hosts.path(), "127.0.0.1 twice.example\n".repeat(2)).unwrap();
     let url = format!("http://twice.example:{}/", listener.local_addr().unwrap().port());
@@ -403,8 +406,8 @@ fn a_line_ends_the_waiting_for_every_address_of_a_host() {
 }
 
 #[test]
-fn a_name_server_that_is_not_there_is_not_waited_for() {
-    let (mut command, _file) = in_namespace("", "nameserver 127.0.0.9\n");
+fn a_name_server_that_does_not_listen_is_not_waited_for() {
+    let (mut command, _file) = agent_in_namespace("", "nameserver 127.0.0.9\n");
     let outcome = finish(command.args(["-d", "-t", "10s", "-u", "http://wcs.example/", "hls"]));
     let why = "down # statistics page http://wcs.example/: \
                has a host name that no name server could look up\n";
@@ -413,14 +416,14 @@ fn a_name_server_that_is_not_there_is_not_waited_for() {
 }
 
 #[test]
-fn without_ipv6_the_reason_is_that_of_the_other_address() {
+fn without_ipv6_the_reason_given_is_that_of_the_ipv4_address() {
     let no_ipv6 = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 && ";
-    let (mut command, _file) = in_namespace(no_ipv6, "");
+    let (mut command, _file) = agent_in_namespace(no_ipv6, "");
     let outcome = finish(command.args(["-d", "-u", "http://localhost:1/", "hls"]));
     outcome.expect("down # statistics page http://localhost:1/: refused the connection\n", 1);
 }
 
-/// A TLS server with a certificate that nobody has signed.
+/// A TLS server with a self-signed certificate.
 fn self_signed_server(folder: &std::path::Path) -> (Process, std::net::SocketAddr) {
     let (key, certificate) = (folder.join("key"), folder.join("certificate"));
     let openssl = Command::new("openssl")
@@ -435,7 +438,7 @@ fn self_signed_server(folder: &std::path::Path) -> (Process, std::net::SocketAdd
 }
 
 #[test]
-fn a_page_over_https_is_only_believed_with_a_certificate() {
+fn a_page_over_https_needs_a_valid_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, address) = self_signed_server(folder.path());
     let url = format!("https://localhost:{}/", address.port());
@@ -445,7 +448,7 @@ fn a_page_over_https_is_only_believed_with_a_certificate() {
 }
 
 #[test]
-fn a_server_that_speaks_no_tls_is_down_in_time() {
+fn a_server_that_does_not_speak_tls_is_down_in_time() {
     let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = plain.local_addr().unwrap();
     let answer = thread::spawn(move || {
@@ -459,7 +462,7 @@ fn a_server_that_speaks_no_tls_is_down_in_time() {
         let url = format!("https://{address}/");
         let outcome = agent(&["-d", "-t", "400", "-u", &url, "hls"]);
         outcome.expect(&format!("down # statistics page {url}: {why}\n"), 1);
-        assert!(outcome.took < Duration::from_millis(400) + LATEST, "{outcome:?}");
+        assert!(outcome.took < Duration::from_millis(400) + TOLERANCE, "{outcome:?}");
     }
     answer.join().unwrap();
 }

@@ -1,4 +1,4 @@
-//! The requests `ship`, `stream` and `ws`: services behind a WebSocket.
+//! The requests `ship`, `stream` and `ws`, which ask services with a WebSocket.
 
 mod common;
 
@@ -16,15 +16,15 @@ use common::tls::Authority;
 use common::websocket::*;
 use common::*;
 
-const HEAD: u32 = Node::healthy().head;
+const HEAD_BLOCK: u32 = Node::healthy().head;
 
-/// A state history that stays as it is.
+/// A state history that does not change.
 fn state_history_of(node: Node) -> Server {
     state_history_server(Arc::new(Mutex::new(node)))
 }
 
 #[test]
-fn a_state_history_is_up_within_half_a_second_a_block_and_down_beyond() {
+fn a_state_history_may_lag_half_a_second_for_each_block() {
     for (lag_s, blocks, reply) in [
         (0.0, "", "up\n"),
         (3.0, "", "up\n"),
@@ -45,22 +45,30 @@ fn a_state_history_is_up_within_half_a_second_a_block_and_down_beyond() {
 }
 
 #[test]
-fn each_log_of_a_state_history_that_is_kept_has_to_end_at_the_head() {
+fn each_log_that_a_state_history_keeps_has_to_end_at_the_head_block() {
     let traces_short = "down # traces to block 263148620, head is 263148621\n";
     let chain_state_long = "down # chain state to block 263148622, head is 263148621\n";
     for (head, ends, reply) in [
-        (HEAD, [HEAD + 1, HEAD + 1], "up # head block behind "),
-        (HEAD, [HEAD + 1, 0], "up # head block behind "),
-        (HEAD, [0, HEAD + 1], "up # head block behind "),
+        (HEAD_BLOCK, [HEAD_BLOCK + 1, HEAD_BLOCK + 1], "up # head block behind "),
+        (HEAD_BLOCK, [HEAD_BLOCK + 1, 0], "up # head block behind "),
+        (HEAD_BLOCK, [0, HEAD_BLOCK + 1], "up # head block behind "),
         (1, [2, 2], "up # head block behind "),
-        (HEAD, [0, 0], "down # keeps neither traces nor chain state\n"),
-        (HEAD, [HEAD, HEAD + 1], traces_short),
-        (HEAD, [HEAD, 0], traces_short),
-        (HEAD, [HEAD + 1, HEAD + 2], chain_state_long),
-        (HEAD, [0, HEAD + 2], chain_state_long),
-        (HEAD, [HEAD + 1, HEAD], "down # chain state to block 263148620, head is 263148621\n"),
-        (HEAD, [HEAD + 2, HEAD + 1], "down # traces to block 263148622, head is 263148621\n"),
-        (HEAD, [1, u32::MAX], "down # traces to block 0, head is 263148621; chain state to "),
+        (HEAD_BLOCK, [0, 0], "down # keeps neither traces nor chain state\n"),
+        (HEAD_BLOCK, [HEAD_BLOCK, HEAD_BLOCK + 1], traces_short),
+        (HEAD_BLOCK, [HEAD_BLOCK, 0], traces_short),
+        (HEAD_BLOCK, [HEAD_BLOCK + 1, HEAD_BLOCK + 2], chain_state_long),
+        (HEAD_BLOCK, [0, HEAD_BLOCK + 2], chain_state_long),
+        (
+            HEAD_BLOCK,
+            [HEAD_BLOCK + 1, HEAD_BLOCK],
+            "down # chain state to block 263148620, head is 263148621\n",
+        ),
+        (
+            HEAD_BLOCK,
+            [HEAD_BLOCK + 2, HEAD_BLOCK + 1],
+            "down # traces to block 263148622, head is 263148621\n",
+        ),
+        (HEAD_BLOCK, [1, u32::MAX], "down # traces to block 0, head is 263148621; chain state to "),
         (0, [1, 1], "fail # ws://"),
         (0, [0, 0], "fail # ws://"),
     ] {
@@ -86,19 +94,19 @@ fn a_state_history_is_explained_and_described() {
     for part in [&asked, "\nhead block behind ", " 7.5 s ", " API ", "\nreply    down\n"] {
         assert!(explained.stderr.contains(part), "{part} {explained:?}");
     }
-    let corrupt = state_history_of(Node { ends: [9, HEAD + 1], ..Node::healthy() });
+    let corrupt = state_history_of(Node { ends: [9, HEAD_BLOCK + 1], ..Node::healthy() });
     let explained = agent(&["-e", &format!("ship|ws://{}", corrupt.address)]);
     let problem = "\nproblem  traces to block 8, head is 263148621\n";
     assert!(explained.stderr.contains(problem), "{explained:?}");
 }
 
 #[test]
-fn a_state_history_may_be_old_and_its_bytes_may_come_one_by_one() {
+fn the_session_of_an_old_state_history_and_one_sent_byte_by_byte_are_read() {
     let old = Server::answering(|stream, head| {
         let mut session = session(head, &Node::healthy());
         let status = Node::healthy().status();
         session[2] = frame(BINARY, &status[..status.len() - 32]);
-        play(stream, &session);
+        send_parts(stream, &session);
         hold(stream);
     });
     let dribbling = Server::answering(|stream, head| {
@@ -114,7 +122,7 @@ fn a_state_history_may_be_old_and_its_bytes_may_come_one_by_one() {
     }
 }
 
-/// A WebSocket that accepts an upgrade with some of the answer's text replaced, and is silent then.
+/// A server that accepts an upgrade, with a part of the answer replaced, and then sends nothing.
 fn accepting_with(from: &'static str, to: &'static str) -> Server {
     Server::answering(move |stream, head| {
         let answer = acceptance(head);
@@ -135,7 +143,7 @@ fn an_upgrade_is_accepted_in_every_form_that_the_standard_allows() {
         ("Switching Protocols", "Web Socket Protocol Handshake"),
         ("\r\n\r\n", "\r\nServer: any\r\nSec-WebSocket-Extensions:\r\n\r\n"),
         ("HTTP/1.1 101", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 101"),
-        // The server speaks at once.
+        // The server sends a first byte of a frame together with its answer.
         ("\r\n\r\n", "\r\n\r\n\u{1}\u{0}"),
     ] {
         let server = accepting_with(from, to);
@@ -160,14 +168,14 @@ fn a_header_of_8_kib_and_a_message_of_2_mib_are_read() {
         let mut block = Node::healthy().block();
         block.resize(2 << 20, 0);
         session[3] = frame(BINARY, &block);
-        play(stream, &session);
+        send_parts(stream, &session);
         hold(stream);
     });
     agent(&["-t", "10s", &format!("ship|ws://{}|600", server.address)]).expect("up\n", 0);
 }
 
-/// An upgrade's request line and its header lines, with the key's line apart.
-fn parts_of(head: &str) -> (String, Vec<&str>, &str) {
+/// The request line of an upgrade, its header lines without the key's, and the key.
+fn parse_upgrade(head: &str) -> (String, Vec<&str>, &str) {
     let mut lines = head.trim_end().split("\r\n");
     let request_line = lines.next().unwrap().to_owned();
     let is_key = |line: &&str| line.starts_with("Sec-WebSocket-Key: ");
@@ -178,7 +186,7 @@ fn parts_of(head: &str) -> (String, Vec<&str>, &str) {
 }
 
 #[test]
-fn the_upgrade_is_asked_for_as_the_standard_says() {
+fn the_request_for_an_upgrade_follows_the_standard() {
     let (frames, sent) = mpsc::channel();
     let server = Server::answering(move |stream, head| {
         send(stream, acceptance(head));
@@ -198,18 +206,18 @@ fn the_upgrade_is_asked_for_as_the_standard_says() {
     ] {
         let request = format!("ws|ws://{}{path}{host}", server.address);
         agent(&["-w", "50", &request]).expect("up\n", 0);
-        let (frame, is_end) = sent.recv_timeout(PATIENCE).unwrap();
+        let (frame, is_end) = sent.recv_timeout(WAIT_LIMIT).unwrap();
         assert_eq!(frame, Some((CLOSE, vec![])), "{request}");
-        assert!(is_end, "nothing comes behind the close frame");
+        assert!(is_end, "nothing comes after the close frame");
         let head = server.requests().pop().unwrap();
-        let (request_line, others, _) = parts_of(&head);
+        let (request_line, others, _) = parse_upgrade(&head);
         assert_eq!(request_line, format!("GET {asked} HTTP/1.1"));
         let [connection, upgrade, version] =
             ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"];
         assert_eq!(others, [connection, expected_host, version, upgrade]);
     }
     let requests = server.requests();
-    let mut keys: Vec<_> = requests.iter().map(|head| parts_of(head).2).collect();
+    let mut keys: Vec<_> = requests.iter().map(|head| parse_upgrade(head).2).collect();
     for key in &keys {
         // 16 bytes in base64.
         let (digits, padding) = key.split_at(22);
@@ -225,15 +233,15 @@ fn the_upgrade_is_asked_for_as_the_standard_says() {
 fn a_state_history_that_has_answered_gets_a_close_frame() {
     let (frames, sent) = mpsc::channel();
     let server = Server::answering(move |stream, head| {
-        play(stream, &session(head, &Node::healthy()));
+        send_parts(stream, &session(head, &Node::healthy()));
         frames.send(read_frame(stream)).unwrap();
     });
     agent(&[&format!("ship|ws://{}", server.address)]).expect("up\n", 0);
-    assert_eq!(sent.recv_timeout(PATIENCE).unwrap(), Some((CLOSE, vec![])));
+    assert_eq!(sent.recv_timeout(WAIT_LIMIT).unwrap(), Some((CLOSE, vec![])));
 }
 
 #[test]
-fn wss_is_trusted_by_the_systems_store() {
+fn wss_certificates_are_checked_against_the_systems_store() {
     let authority = Authority::new();
     let server = authority.server(|stream| talk(stream, &Node::healthy()));
     let by_http = Server::accepting(|stream| {
@@ -242,7 +250,7 @@ fn wss_is_trusted_by_the_systems_store() {
     });
     let silent = Server::accepting(hold);
     let trusting = authority.file();
-    let (trusting, strange) = (trusting.as_path(), Path::new("/nonexistent"));
+    let (trusting, absent) = (trusting.as_path(), Path::new("/nonexistent"));
     let ask = |store: &Path, scheme: &str, host: &str, address: SocketAddr, why: &str| {
         for name in ["ship", "ws"] {
             let request = format!("{name}|{scheme}://{host}:{}/", address.port());
@@ -253,12 +261,12 @@ fn wss_is_trusted_by_the_systems_store() {
             assert!(outcome.stdout.contains(why), "{why} {case}");
             assert_eq!(outcome.stdout.starts_with("up"), why == "up", "{case}");
             assert_eq!(outcome.stdout.starts_with("fail # wss"), scheme != "ws" && why != "up");
-            assert!(outcome.took < Duration::from_millis(400) + LATEST, "{case}");
+            assert!(outcome.took < Duration::from_millis(400) + TOLERANCE, "{case}");
         }
     };
     ask(trusting, "wss", "localhost", server.address, "up");
     ask(trusting, "wss", "127.0.0.1", server.address, "no valid certificate: it is for another");
-    ask(strange, "wss", "localhost", server.address, "no valid certificate: its issuer is unknown");
+    ask(absent, "wss", "localhost", server.address, "no valid certificate: its issuer is unknown");
     ask(trusting, "wss", "localhost", by_http.address, "speaks no TLS");
     ask(trusting, "wss", "localhost", silent.address, NO_ANSWER);
     ask(trusting, "ws", "localhost", server.address, "sent no valid HTTP");
@@ -267,7 +275,7 @@ fn wss_is_trusted_by_the_systems_store() {
 const UNKNOWN_TRANSPORT: &str = r#"{"code":0,"message":"Transport unknown"}"#;
 
 #[test]
-fn streaming_is_up_where_the_engine_answers_and_fail_elsewhere() {
+fn streaming_is_up_if_a_socket_io_engine_answers_and_fail_otherwise() {
     let no_engine = "sent no answer of a Socket.IO engine";
     for (status, body, why) in [
         ("400 Bad Request", UNKNOWN_TRANSPORT, None),
@@ -364,7 +372,7 @@ fn a_request_to_a_websocket_that_is_not_understood_is_fail() {
     }
 }
 
-/// A healthy server for each request, with the request.
+/// For each request, a healthy server and the text of the request.
 fn healthy_services() -> [(Server, String); 3] {
     [("ship", "ws"), ("ws", "ws"), ("stream", "http")].map(|(name, scheme)| {
         let server = match name {
@@ -372,7 +380,7 @@ fn healthy_services() -> [(Server, String); 3] {
                 send(stream, response("400 Bad Request", UNKNOWN_TRANSPORT.as_bytes()));
             }),
             _ => Server::answering(|stream, head| {
-                play(stream, &session(head, &Node::healthy()));
+                send_parts(stream, &session(head, &Node::healthy()));
                 hold(stream);
             }),
         };
@@ -382,7 +390,7 @@ fn healthy_services() -> [(Server, String); 3] {
 }
 
 #[test]
-fn strangers_may_only_name_allowed_servers() {
+fn an_unknown_peer_may_only_name_allowed_servers() {
     for (server, request) in healthy_services() {
         let ask = |args: &[&str]| ask_over_unix_socket(args, format!("{request}\n").as_bytes());
         let (address, port) = (server.address, server.address.port());
@@ -398,9 +406,9 @@ fn strangers_may_only_name_allowed_servers() {
         ] {
             assert_eq!(ask(&["-d", "-a", &other]), not_allowed, "{other}");
         }
-        assert!(server.requests().is_empty(), "nothing is opened");
+        assert!(server.requests().is_empty(), "no connection is opened");
         assert_eq!(ask(&["-w", "50", "-a", "ws://other", "-a", origin]), "up\n");
-        // A peer on a loopback address may name any, and the command line too.
+        // A peer on a loopback address may name any URL, and so may the command line.
         let required = ["-w", "50", "--agent-send", "required"];
         Connection::open_after(&required, request.as_bytes()).finish().expect("up\n", 0);
         assert_eq!(ask_over_unix_socket(&[&request], b"\n"), "up\n");
@@ -415,7 +423,7 @@ fn a_line_replaces_a_websocket_request_that_hangs() {
         let hangs = Arc::new(AtomicBool::new(false));
         let now_hangs = hangs.clone();
         let hanging = Server::answering(move |stream, head| {
-            play_until(stream, &session(head, &Node::healthy()), part);
+            send_parts_before(stream, &session(head, &Node::healthy()), part);
             now_hangs.store(true, Ordering::SeqCst);
             hold(stream);
         });
@@ -431,8 +439,7 @@ fn a_line_replaces_a_websocket_request_that_hangs() {
 
 const WRAPPER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/haproxy/external-check/ship");
 
-/// A command that runs a program where the agent is installed in /usr/local/bin: nobody else sees it
-/// there.
+/// A command that runs a program in a mount namespace in which the agent is installed in /usr/local/bin.
 fn with_agent_installed(folder: &Path, program: &str) -> Command {
     shared_copy_of_agent(folder);
     let script = "mount --bind \"$1\" /usr/local/bin || exit; shift; exec \"$@\"";
@@ -466,7 +473,7 @@ fn haproxys_external_check_follows_a_state_history() {
         haproxy.wait_for("s1", "DOWN");
         *node.lock().unwrap() = healthy;
         haproxy.wait_for("s1", "UP");
-        *node.lock().unwrap() = Node { ends: [HEAD, HEAD + 1], ..healthy };
+        *node.lock().unwrap() = Node { ends: [HEAD_BLOCK, HEAD_BLOCK + 1], ..healthy };
         haproxy.wait_for("s1", "DOWN");
     }
 }
@@ -482,7 +489,7 @@ fn the_external_check_finds_an_installed_agent_without_a_search_path() {
             command.arg("-i").args(path);
             command.arg(format!("HAPROXY_SERVER_ADDR={host}"));
             command.arg(format!("HAPROXY_SERVER_PORT={port}"));
-            // HAProxy's own four words.
+            // The four arguments that HAProxy gives to an external check.
             command.arg(WRAPPER).args(["NOT_USED", "NOT_USED", &host, &port]);
             finish(&mut command).expect("", status);
         }

@@ -1,11 +1,13 @@
-//! What a fuzzer's bytes are taken for.
+//! How a fuzzer's bytes are read.
 
 use std::time::Duration;
 
-use crate::reply::Style;
-use crate::verdict::{Bound, Reading, Verdict};
+use crate::reply::line::Style;
+use crate::verdict::Verdict;
+use crate::verdict::fault::Fault;
+use crate::verdict::reading::{Bound, Reading};
 
-/// The first line, and what is behind it.
+/// The first line, and everything after it.
 pub fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
     match data.iter().position(|byte| *byte == b'\n') {
         Some(end) => (&data[..end], &data[end + 1..]),
@@ -13,7 +15,7 @@ pub fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// A fuzzer's bytes, taken for choices from the front; zeros behind their end.
+/// A fuzzer's bytes, read as choices from the front. After their end, every choice is 0.
 pub struct Choices<'a>(pub &'a [u8]);
 
 impl<'a> Choices<'a> {
@@ -38,7 +40,7 @@ impl<'a> Choices<'a> {
         self.byte() % 2 == 1
     }
 
-    /// Mostly small numbers, which are near each other; also the ends of the range, and none.
+    /// Mostly small numbers that are close to each other. Also the ends of the range, and NaN.
     pub fn number(&mut self) -> f64 {
         const SPECIAL: [f64; 10] = [
             0.0,
@@ -66,7 +68,7 @@ impl<'a> Choices<'a> {
         Style {
             describe: self.flag(),
             weight_from_percent: Some(percent).filter(|percent| *percent <= 99.0),
-            takes_back: self.flag(),
+            is_ready: self.flag(),
         }
     }
 
@@ -76,26 +78,31 @@ impl<'a> Choices<'a> {
         String::from_utf8_lossy(self.taken(length)).into_owned()
     }
 
-    /// All that is left, which stays.
+    /// The bytes that are left, as text. They stay.
     pub fn rest(&self) -> String {
         String::from_utf8_lossy(self.0).into_owned()
     }
 
-    pub fn verdict(&mut self) -> Verdict {
+    /// A verdict on thresholds if `is_graded`, otherwise on a service.
+    pub fn verdict(&mut self, is_graded: bool) -> Verdict {
         const UNITS: [&str; 4] = ["", "%", "Mbps", "s"];
         let count = self.byte() % 8;
         let readings = (0..count).map(|_| Reading {
             name: self.text(),
             unit: UNITS[usize::from(self.byte()) % UNITS.len()],
-            value: if self.byte().is_multiple_of(8) { Err(self.text()) } else { Ok(self.number()) },
+            value: if self.byte().is_multiple_of(8) {
+                Err(self.text().into())
+            } else {
+                Ok(self.number())
+            },
             limit: Some(self.number().abs()).filter(|limit| limit.is_finite()).unwrap_or(100.0),
             bound: if self.flag() { Bound::Below } else { Bound::AtMost },
             source: "statistics page",
             took: Duration::ZERO,
         });
         let readings = readings.collect();
-        let faults = (0..self.byte() % 16 / 13).map(|_| self.text()).collect();
+        let faults = (0..self.byte() % 16 / 13).map(|_| Fault::from(self.text())).collect();
         let skipped = (0..self.byte() % 3).map(|_| self.text()).collect();
-        Verdict { readings, faults, skipped }
+        Verdict { readings, faults, skipped, is_graded }
     }
 }

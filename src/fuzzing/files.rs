@@ -3,18 +3,20 @@
 use resolv_conf::Config;
 use simple_dns::Name;
 
-use super::reply::reply_words;
-use crate::cli::Options;
-use crate::net::resolver::{candidates, from_hosts};
-use crate::reply::maintenance::Maintenance;
-use crate::values::load::{Period, count_listed, parse_load_average};
-use crate::verdict::Outcome;
+use crate::fuzzing::reply::reply_words;
+use crate::net::hosts;
+use crate::net::resolver::candidates;
+use crate::reply::line::Style;
+use crate::reply::maintenance;
+use crate::reply::outcome::Outcome;
+use crate::values::cpu::{count_listed, parse_load_average};
+use crate::values::settings::LoadAverage;
 
-/// A text as each of the small files that the agent reads: hosts, resolv.conf, the load average, the
-/// list of processors, the maintenance file.
+/// Reads the text as each of the small files: hosts, resolv.conf, the load average, the list of
+/// processors and the maintenance file.
 pub fn files(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    for address in from_hosts("wcs.lan", &text) {
+    for address in hosts::find("wcs.lan", &text) {
         let is_line = |line: &str| {
             line.to_ascii_lowercase().contains("wcs.lan")
                 && line.split_ascii_whitespace().next().is_some_and(|word| {
@@ -28,13 +30,14 @@ pub fn files(data: &[u8]) {
     for host in ["wcs", "wcs.lan", "wcs.lan.", "a.b.c"] {
         let names = candidates(host, &config);
         assert!(names.contains(&host.trim_end_matches('.').to_owned()));
-        // Those that are no names are not asked for; that is an error, no panic.
+        // A wrong name is an error, never a panic.
         let _ = names.iter().filter(|name| Name::new(name).is_ok()).count();
     }
 
-    let periods = [Period::OneMinute, Period::FiveMinutes, Period::FifteenMinutes];
-    for (column, period) in periods.into_iter().enumerate() {
-        if let Some(load) = parse_load_average(&text, period) {
+    let load_averages =
+        [LoadAverage::OneMinute, LoadAverage::FiveMinutes, LoadAverage::FifteenMinutes];
+    for (column, load_average) in load_averages.into_iter().enumerate() {
+        if let Some(load) = parse_load_average(&text, load_average) {
             assert!(load.is_finite() && load >= 0.0);
             let word = text.split_ascii_whitespace().nth(column).unwrap();
             assert_eq!(word.parse(), Ok(load));
@@ -44,6 +47,5 @@ pub fn files(data: &[u8]) {
         assert!(count >= text.trim().split(',').count());
     }
 
-    let maintenance = Maintenance::parse(data);
-    reply_words(&Outcome::Maintenance(maintenance), Options::default().style());
+    reply_words(&Outcome::Maintenance(maintenance::parse(data)), Style::default());
 }

@@ -8,25 +8,25 @@ use simple_dns::TYPE;
 use tungstenite::Message;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, Transport};
 
-use super::api::check_api;
-use crate::net::http::{StreamTransport, get_through};
-use crate::net::resolver::read_answer;
+use crate::fuzzing::services::check_reply;
+use crate::net::dns::read_answer;
+use crate::net::http::{ConnectionTransport, get_through};
 use crate::net::url::Url;
 use crate::net::websocket::WebSocket;
 use crate::process::deadline::Deadline;
 
 const MIB: usize = 1024 * 1024;
 
-/// How many bytes come at once, and the bytes of a server that is asked for a WebSocket with the key
-/// of RFC 6455's example: it is open only if the answer is what the RFC demands, and no message is
-/// longer than the limit.
+/// The first byte is the size of the pieces in which the others come. They are the answer of a server to a
+/// WebSocket upgrade with the key of RFC 6455's example. The WebSocket opens only if the answer is what
+/// the RFC demands. No message is longer than the limit.
 pub fn websocket(data: &[u8]) {
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
     const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
     let (server, bytes) = Server::of(data);
     let mut socket = match WebSocket::upgrade(server, b"GET / HTTP/1.1\r\n\r\n", KEY, deadline()) {
         Ok(socket) => socket,
-        Err(error) => return check_api(Err(error.to_string())),
+        Err(error) => return check_reply(Err(error)),
     };
     let text = String::from_utf8_lossy(bytes);
     assert!(text.contains("HTTP/1.1 101"), "{text:?}");
@@ -39,7 +39,7 @@ pub fn websocket(data: &[u8]) {
     };
     assert!(header("Sec-WebSocket-Accept", ACCEPT), "{text:?}");
     assert!(header("Upgrade", "websocket") && header("Connection", "upgrade"), "{text:?}");
-    // Every frame has two bytes at least, so this ends.
+    // Every frame has at least two bytes, so the loop ends.
     for _ in 0..=bytes.len() {
         match socket.receive() {
             Ok(message) => {
@@ -47,17 +47,17 @@ pub fn websocket(data: &[u8]) {
                 assert!(message.len() <= 2 * MIB && message.len() <= bytes.len());
                 let _ = socket.send(vec![0]);
             }
-            Err(error) => return check_api(Err(error.to_string())),
+            Err(error) => return check_reply(Err(error)),
         }
     }
     panic!("more messages than bytes");
 }
 
-/// How many bytes come at once, and the bytes of an HTTP server: a body is no longer than its limit,
-/// and as long as the server said.
+/// The first byte is the size of the pieces in which the others come. They are the answer of an HTTP server.
+/// Its body is not longer than the limit, and as long as its head says.
 pub fn http(data: &[u8]) {
     let (server, bytes) = Server::of(data);
-    let url = Url::statistics_page();
+    let url = Url::parse("http://127.0.0.1/").unwrap();
     let answer = get_through(Connected(server), &url, None, deadline());
     let result = answer.and_then(|answer| {
         assert!((100..=999).contains(&answer.status), "{}", answer.status);
@@ -65,11 +65,11 @@ pub fn http(data: &[u8]) {
     });
     let body = match result {
         Ok(body) => body,
-        Err(error) => return check_api(Err(error.to_string())),
+        Err(error) => return check_reply(Err(error)),
     };
     assert!(body.len() <= MIB && body.len() <= bytes.len());
     assert!(bytes.windows(7).any(|bytes| bytes == b"HTTP/1."));
-    // Where the answer has one plain head, its body is as long as that says.
+    // If the answer has one plain head, its body is as long as the head says.
     let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
     let text = text.replace("\r\n", "\n");
     let head = text.split("\n\n").next().unwrap_or_default();
@@ -81,19 +81,19 @@ pub fn http(data: &[u8]) {
     let lengths: Vec<&str> =
         head.lines().filter_map(|line| line.strip_prefix("content-length:")).collect();
     if let ([length], false) = (lengths.as_slice(), is_bodiless || head.contains("transfer")) {
-        // The same length may be said again (RFC 9110, 8.6).
+        // The length may be repeated (RFC 9110, 8.6).
         for length in length.split(',') {
             assert_eq!(length.trim().parse(), Ok(body.len()), "{text:?}");
         }
     }
 }
 
-/// A time that fuzzing does not reach.
+/// A deadline that no run of a fuzzer reaches.
 fn deadline() -> Deadline {
     Deadline::new(Instant::now(), Duration::from_secs(3600))
 }
 
-/// A server that has sent all it will send, which comes in pieces.
+/// A server that has sent all its bytes. They are read in pieces.
 #[derive(Clone, Debug)]
 struct Server {
     bytes: Vec<u8>,
@@ -102,7 +102,7 @@ struct Server {
 }
 
 impl Server {
-    /// The first byte says how long pieces are, 0 that all comes at once.
+    /// The first byte is the size of the pieces. If it is 0, all bytes come at once.
     fn of(data: &[u8]) -> (Self, &[u8]) {
         let (piece, bytes) = data.split_first().unwrap_or((&0, &[]));
         let piece = if *piece == 0 { usize::MAX } else { usize::from(*piece) };
@@ -134,19 +134,19 @@ impl Write for Server {
 struct Connected(Server);
 
 impl<In: Transport> Connector<In> for Connected {
-    type Out = StreamTransport<Server>;
+    type Out = ConnectionTransport<Server>;
 
     fn connect(
         &self,
         _: &ConnectionDetails,
         _: Option<In>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
-        Ok(Some(StreamTransport::new(self.0.clone(), false)))
+        Ok(Some(ConnectionTransport::new(self.0.clone(), false)))
     }
 }
 
-/// A packet of a name server that was asked for an IPv4 or, as the first byte says, an IPv6 address:
-/// it is an answer only if its head says so, and its addresses are among its bytes.
+/// A packet of a name server. The first byte says whether an IPv4 or an IPv6 address was asked for. The packet
+/// is an answer only if its head says so. The addresses in the answer are among its bytes.
 pub fn dns(data: &[u8]) {
     const ID: u16 = 7;
     let (kind, packet) = data.split_first().unwrap_or((&0, &[]));

@@ -2,35 +2,35 @@
 
 use std::time::Duration;
 
-use super::choices::Choices;
+use crate::fuzzing::choices::Choices;
 use crate::reply::explain::explain;
-use crate::reply::maintenance::Maintenance;
-use crate::reply::{Reply, State, Style};
-use crate::request::debug::Debug;
-use crate::verdict::{Bound, Outcome, Verdict};
+use crate::reply::line::{Reply, Style};
+use crate::reply::maintenance;
+use crate::reply::outcome::{FixedReply, Outcome};
+use crate::reply::state::State;
+use crate::request::debug::DebugRequest;
+use crate::verdict::Verdict;
+use crate::verdict::reading::Bound;
 
 /// The longest reply, in bytes, without its line end.
 const LINE_LIMIT: usize = 200;
 
 const DESCRIPTION_LIMIT: usize = 100;
 
-/// Any end of a run in any style: one line within its limits, in HAProxy's words, `up` only if every
-/// value is within its limit; and a table of printable lines.
+/// Any outcome in any style gives one line within its limits, in HAProxy's words. The line is `up` only if
+/// every value is within its limit. The table of `--explain` is printable.
 pub fn reply(data: &[u8]) {
     let mut choices = Choices(data);
     let (style, kind) = (choices.style(), choices.byte() % 6);
     let outcome = match kind {
-        0 | 1 => {
-            let verdict = choices.verdict();
-            if kind == 0 { Outcome::Thresholds(verdict) } else { Outcome::Api(verdict) }
-        }
-        2 => match Debug::parse(&choices.rest()) {
-            Ok(debug) => Outcome::Debug(debug),
-            Err(error) => Outcome::NotUnderstood(error.to_string()),
+        0 | 1 => Outcome::Measured(choices.verdict(kind == 0)),
+        2 => match DebugRequest::parse(&choices.rest()) {
+            Ok(debug) => Outcome::Debug(debug.reply),
+            Err(error) => Outcome::NotUnderstood(error.into()),
         },
-        3 => Outcome::Maintenance(Maintenance::parse(choices.0)),
-        4 => Outcome::Unmeasured(choices.rest()),
-        _ => Outcome::NotUnderstood(choices.rest()),
+        3 => Outcome::Maintenance(maintenance::parse(choices.0)),
+        4 => Outcome::NotMeasured(choices.rest().into()),
+        _ => Outcome::NotUnderstood(choices.rest().into()),
     };
     reply_words(&outcome, style);
     let table =
@@ -40,9 +40,9 @@ pub fn reply(data: &[u8]) {
     }
 }
 
-/// A style in which nothing is left out.
+/// A style that leaves nothing out.
 pub const DESCRIBED: Style =
-    Style { describe: true, weight_from_percent: Some(50.0), takes_back: true };
+    Style { describe: true, weight_from_percent: Some(50.0), is_ready: true };
 
 /// What a reply says.
 #[derive(Debug, PartialEq)]
@@ -54,29 +54,28 @@ pub struct Words {
     pub exit_status: u8,
 }
 
-/// The words of the reply to an outcome, once it has been seen to be one.
+/// Checks the reply that expresses an outcome, and returns its words.
 pub fn reply_words(outcome: &Outcome, style: Style) -> Words {
     let reply = Reply::new(outcome, style);
     let line = reply.to_string();
     let words = Words { exit_status: reply.exit_status(), ..words_of(&line) };
     let Words { is_ready, state, weight, description, exit_status } = &words;
 
-    // What the line says is all that there is to it: parsed and written again it is the same.
-    let parsed = Debug::parse(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
-    let again_in = Style { takes_back: *is_ready, ..DESCRIBED };
-    assert_eq!(Reply::new(&Outcome::Debug(parsed), again_in).to_string(), line);
+    // The line is the same after it was parsed and written again.
+    let parsed = DebugRequest::parse(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+    let again_in = Style { is_ready: *is_ready, ..DESCRIBED };
+    assert_eq!(Reply::new(&Outcome::Debug(parsed.reply), again_in).to_string(), line);
 
     let is_up = state == "up";
     assert_eq!(reply.is_up(), is_up, "{line:?}");
     assert_eq!(*exit_status == 0, is_up, "{line:?}");
     let is_maintenance = matches!(outcome, Outcome::Maintenance(_));
-    assert_eq!(*is_ready, style.takes_back && !is_maintenance, "{line:?}");
+    assert_eq!(*is_ready, style.is_ready && !is_maintenance, "{line:?}");
     match outcome {
-        Outcome::Thresholds(verdict) | Outcome::Api(verdict) => {
+        Outcome::Measured(verdict) => {
             assert_eq!(is_up, is_within_limits(verdict), "{line:?} {verdict:?}");
             assert!(is_up || state == "down");
-            let has_weight = is_up && matches!(outcome, Outcome::Thresholds(_));
-            assert_eq!(weight.is_some(), has_weight, "{line:?}");
+            assert_eq!(weight.is_some(), is_up && verdict.is_graded, "{line:?}");
             assert!(weight.is_none_or(|weight| (1..=100).contains(&weight)), "{line:?}");
             assert!(
                 style.weight_from_percent.is_some() || weight.is_none_or(|weight| weight == 100)
@@ -86,12 +85,13 @@ pub fn reply_words(outcome: &Outcome, style: Style) -> Words {
         Outcome::Debug(debug) => {
             assert_eq!((state.as_str(), *weight), (debug.state.word(), debug.weight_percent));
         }
-        Outcome::Maintenance(Maintenance { state: maintenance, .. }) => {
+        Outcome::Maintenance(FixedReply { state: maintenance, .. }) => {
             assert_eq!((state.as_str(), *weight), (maintenance.word(), None));
             let states = [State::Maint, State::Drain, State::Down, State::Stopped];
             assert!(states.contains(maintenance));
         }
-        Outcome::Unmeasured(why) | Outcome::NotUnderstood(why) => {
+        Outcome::NotMeasured(fault) | Outcome::NotUnderstood(fault) => {
+            let why = &fault.to_string();
             assert_eq!((state.as_str(), *weight), ("fail", None));
             let is_told = matches!(outcome, Outcome::NotUnderstood(_)) || style.describe;
             check_description(description.as_deref(), if is_told { why } else { "" });
@@ -101,7 +101,7 @@ pub fn reply_words(outcome: &Outcome, style: Style) -> Words {
     words
 }
 
-/// Whether a description is `text` in printable characters, or as much of its beginning as there is room for.
+/// Checks that a description is `text` in printable characters, or the beginning of it if it is too long.
 fn check_description(description: Option<&str>, text: &str) {
     let printable: String =
         text.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
@@ -112,7 +112,7 @@ fn check_description(description: Option<&str>, text: &str) {
         Some(cut) => {
             let kept = cut.strip_suffix("...").unwrap_or_else(|| panic!("{cut:?}"));
             assert!(printable.starts_with(kept), "{cut:?} {printable:?}");
-            // Words are cut only where the first of them is too long.
+            // A word is cut only if it is the first one and too long.
             let next = printable.as_bytes().get(kept.len());
             assert!(next == Some(&b' ') || !kept.contains(' '), "{cut:?} {printable:?}");
         }

@@ -5,30 +5,31 @@ use std::net::Ipv6Addr;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-use super::reply::reply_words;
 use crate::cli::{self, Command};
-use crate::net::url::{Origin, Url, without_secrets};
-use crate::reply::Style;
-use crate::request::Request;
+use crate::fuzzing::reply::reply_words;
+use crate::net::secrets::without_secrets;
+use crate::net::url::{Origin, Url};
+use crate::reply::line::Style;
+use crate::reply::outcome::Outcome;
+use crate::request::parsed::Request;
 use crate::request::thresholds::Thresholds;
-use crate::verdict::Outcome;
 
-/// A line as the words of a command line, and one as HAProxy's: what is understood is the same when
-/// what is shown of it is parsed again, names only URLs that may be opened, and shows no secret.
+/// The first line is the request of the command line, the second is HAProxy's. A request that is understood
+/// is the same after it was shown and parsed again. It names only URLs that may be opened. A message about
+/// a mistake shows no secret.
 pub fn request(data: &[u8]) {
     let mut lines = data.splitn(2, |byte| *byte == b'\n');
     let [first, second] = [lines.next(), lines.next()]
         .map(|line| line.and_then(|line| parse(&String::from_utf8_lossy(line))));
-    is_same_again(&Request::of(first, second));
+    is_same_again(&Request::combine(first, second));
 }
 
 fn parse(text: &str) -> Option<Request> {
     let is_empty = text.split_ascii_whitespace().next().is_none();
     match Request::parse(text) {
         Err(error) => {
-            let error = error.to_string();
-            shows_no_password(text, &error);
-            let words = reply_words(&Outcome::NotUnderstood(error), Style::default());
+            shows_no_password(text, &error.to_string());
+            let words = reply_words(&Outcome::NotUnderstood(error.into()), Style::default());
             assert_eq!((words.state.as_str(), words.exit_status), ("fail", 2));
             None
         }
@@ -39,7 +40,7 @@ fn parse(text: &str) -> Option<Request> {
         Ok(Some(request)) => {
             assert!(!is_empty);
             is_same_again(&request);
-            for url in request.urls() {
+            if let Some(url) = request.url() {
                 may_be_opened(url);
             }
             Some(request)
@@ -56,7 +57,7 @@ fn is_same_again(request: &Request) {
     assert_eq!(again.as_ref(), Some(request), "{shown:?}");
 }
 
-/// Whether the server that a URL is checked to name is the one that it names to the HTTP libraries.
+/// Checks that a URL means the same server to the agent and to the HTTP libraries.
 fn may_be_opened(url: &Url) {
     let uri = url.uri();
     let scheme = uri.scheme_str().unwrap().to_ascii_lowercase();
@@ -81,8 +82,8 @@ fn may_be_opened(url: &Url) {
     }
 }
 
-/// What stands between `://` and the last `@`, before a query if it can, of a word that is no URL is not
-/// shown.
+/// Checks that messages do not show the password in a word that is not a URL. The password is in the text
+/// between `://` and the last `@`, before a query if there is one.
 fn shows_no_password(text: &str, shown: &str) {
     const PASSWORD: &str = "hunter2";
     let is_secret = |word: &str| {
@@ -91,7 +92,7 @@ fn shows_no_password(text: &str, shown: &str) {
         let parted = before_query.rsplit_once('@').or(rest.rsplit_once('@'));
         parted.is_some_and(|(user, _)| user.contains(PASSWORD) && Url::parse(word).is_err())
     };
-    // What stands behind the # of a debug request is no part of the word before it.
+    // In a debug request, a # ends the word before it.
     let is_between =
         |c: char| c == '|' || c.is_whitespace() || (c == '#' && text.trim().starts_with("debug|"));
     let mut words = text.split(is_between);
@@ -101,7 +102,7 @@ fn shows_no_password(text: &str, shown: &str) {
     }
 }
 
-/// Arguments, separated by NUL: every option is within its range, whatever else is wrong.
+/// Arguments, separated by NUL. Every option is within its range, even if others are wrong.
 pub fn command_line(data: &[u8]) {
     let args = data.split(|byte| *byte == 0).map(|arg| OsString::from_vec(arg.to_vec()));
     let Command::Run(options) = cli::parse(args) else {
@@ -109,12 +110,23 @@ pub fn command_line(data: &[u8]) {
     };
     let (shortest, longest) = (Duration::from_millis(1), Duration::from_secs(3600));
     assert!((shortest..=longest).contains(&options.timeout));
-    assert!(options.weight_from.is_none_or(|percent| (0.0..=99.0).contains(&percent)));
-    assert!(options.stats_url.uri().scheme_str().unwrap().to_ascii_lowercase().starts_with("http"));
-    may_be_opened(&options.stats_url);
+    assert!(
+        options.style.weight_from_percent.is_none_or(|percent| (0.0..=99.0).contains(&percent))
+    );
+    assert!(
+        options
+            .settings
+            .stats_url
+            .uri()
+            .scheme_str()
+            .unwrap()
+            .to_ascii_lowercase()
+            .starts_with("http")
+    );
+    may_be_opened(&options.settings.stats_url);
     assert!(options.maint_file.as_ref().is_none_or(|path| !path.as_os_str().is_empty()));
     if let Some(misuse) = &options.misuse {
-        reply_words(&Outcome::NotUnderstood(misuse.clone()), options.style());
+        reply_words(&Outcome::NotUnderstood(misuse.clone().into()), options.style);
     }
     parse(&options.words);
 }

@@ -4,12 +4,13 @@ use std::cell::Cell;
 
 use tungstenite::Bytes;
 
-use super::api::{HEAD_MS, check_api, is_up};
-use super::choices::Choices;
-use crate::services::{Limit, ship};
+use crate::fuzzing::choices::Choices;
+use crate::fuzzing::services::{HEAD_MS, check_reply, is_up};
+use crate::services::blocks::Tolerance;
+use crate::services::ship;
 
-/// A lag, BLOCKS, the length of a status message, the message, and behind it a block message: a state
-/// history is `up` exactly if the fields at their offsets say so.
+/// The bytes are a lag, BLOCKS, the length of a status message, that message, and a block message. A state
+/// history is `up` exactly if the fields at their offsets are good.
 pub fn state_history(data: &[u8]) {
     let mut choices = Choices(data);
     let lag_ms = i128::from(i32::from_le_bytes(choices.array()));
@@ -26,11 +27,11 @@ pub fn state_history(data: &[u8]) {
         asked.set(asked.get() + 1);
         Ok(Bytes::copy_from_slice(answer))
     };
-    let verdict = ship::judge(answer, || Limit { blocks, now_ms });
+    let verdict = ship::judge(answer, || Tolerance { blocks, now_ms });
     let is_near = lag_ms.abs() <= i128::from(blocks) * 500;
     assert_eq!(is_up(&verdict), head_ms.is_some() && is_near, "{verdict:?}");
     assert!(asked.get() <= 2);
-    check_api(verdict);
+    check_reply(verdict);
 }
 
 /// The head block's time if the logs of a `get_status_result_v0` end at it, and a
@@ -51,7 +52,7 @@ fn head_block_ms(status: &[u8], block: &[u8]) -> Option<i128> {
 
     let (variant, start) = varuint(block)?;
     let this = start + 2 * POSITION;
-    // Without this_block there is no block to compare with.
+    // Without this_block, the block's number is unknown.
     let has_this = *block.get(this)? != 0;
     let previous = if has_this { this + 1 + POSITION } else { this + 1 };
     let has_previous = *block.get(previous)? != 0;
@@ -65,7 +66,7 @@ fn head_block_ms(status: &[u8], block: &[u8]) -> Option<i128> {
     Some(946_684_800_000 + i128::from(u32_at(bytes, 0)?) * 500)
 }
 
-/// A number of at most five bytes of seven bits, and how many bytes it has; `None` if it is no `u32`.
+/// A number in at most five bytes of seven bits, and how many bytes it has. `None` if it exceeds `u32`.
 fn varuint(bytes: &[u8]) -> Option<(u64, usize)> {
     let width = bytes.iter().take(5).position(|byte| *byte < 0x80)? + 1;
     let number =

@@ -1,19 +1,21 @@
 //! Thresholds against statistics pages.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::choices::{Choices, split_line};
-use super::reply::{DESCRIBED, reply_words};
-use crate::request::Request;
+use crate::fuzzing::choices::{Choices, split_line};
+use crate::fuzzing::reply::{DESCRIBED, reply_words};
+use crate::process::timed::Timed;
+use crate::reply::outcome::Outcome;
+use crate::request::parsed::Request;
+use crate::request::thresholds::Thresholds;
+use crate::values::sources::find;
 use crate::values::statistics_page::Page;
-use crate::values::{Evidence, Measured, Timed};
-use crate::verdict::Outcome;
+use crate::values::value::Value;
 
-/// The names of thresholds with their keys on the statistics page and their default limits: the
-/// contract's table.
+/// The names of thresholds, their keys on the statistics page, and their default limits, written down a second
+/// time. A value of the machine that is not here is checked too, but not chosen.
 const NAMES: [(&str, &[&str], f64); 6] = [
     ("cpu", &[], 90.0),
     ("publishers", &["streams_webrtc_in", "streams_rtmp_in", "streams_rtsp_in"], 100.0),
@@ -23,13 +25,13 @@ const NAMES: [(&str, &[&str], f64); 6] = [
     ("band-out", &["global_bandwidth_out"], 100.0),
 ];
 
-/// The words of thresholds, and behind them on a line of its own any page: it is `up` only if a look
-/// at every line of the page finds each value below its limit.
+/// The first line is a request for thresholds, and the rest is a page. The reply is `up` only if a search
+/// through every line of the page finds each value below its limit.
 pub fn statistics(data: &[u8]) {
     let (words, page) = split_line(data);
     let request = match Request::parse(&String::from_utf8_lossy(words)) {
-        Ok(Some(Request::Thresholds(thresholds))) => Request::Thresholds(thresholds),
-        Ok(None) => Request::of(None, None),
+        Ok(Some(Request::Thresholds(thresholds))) => thresholds,
+        Ok(None) => Thresholds::default(),
         _ => return,
     };
     let outcome = judge_page(&request, page.to_vec(), 50.0);
@@ -52,35 +54,40 @@ pub fn statistics(data: &[u8]) {
             values.map(|(_, value)| number(value)).reduce(f64::max)
         });
         let values: Vec<f64> = values.flatten().collect();
-        let value = if name == "cpu" { 50.0 } else { values.iter().sum() };
-        // Of JSON groups with the same name only the last was looked at.
-        let may_be_missing = is_default || name == "cpu" || page.contains(&b'{');
+        let is_of_machine = keys(&name).is_empty();
+        let value = if is_of_machine { 50.0 } else { values.iter().sum() };
+        // If JSON groups have the same name, `reported` has only the last one.
+        let may_be_missing = is_default || is_of_machine || page.contains(&b'{');
         assert!(may_be_missing || !values.is_empty(), "{name}");
         assert!(value < limit, "{name} {value} {limit}");
     }
 }
 
-/// The names and limits in the words of thresholds.
+/// The names and limits in the text of a request.
 fn pairs(text: &str) -> Vec<(String, f64)> {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let pair = |pair: &[&str]| (pair[0].to_owned(), pair[1].parse().unwrap());
     words.chunks(2).map(pair).collect()
 }
 
+/// The keys of a threshold on the statistics page. A value of the machine has none.
 fn keys(name: &str) -> Vec<&str> {
     match name.strip_prefix("stat:") {
         Some(key) => vec![key],
-        None => NAMES.iter().find(|(known, ..)| *known == name).unwrap().1.to_vec(),
+        None => {
+            let known = NAMES.iter().find(|(known, ..)| *known == name);
+            known.map_or_else(Vec::new, |(_, keys, _)| keys.to_vec())
+        }
     }
 }
 
-/// A page's value as a number; infinite where it is none of 0 or more.
+/// A page's value as a number. Infinite if it is not a number of 0 or more.
 fn number(text: &str) -> f64 {
     let number = text.trim().parse().unwrap_or(f64::INFINITY);
     if number >= 0.0 { number } else { f64::INFINITY }
 }
 
-/// Every key of a page with its value; `None` for JSON that is not simple.
+/// Every key of a page with its value. `None` for JSON that is not simple.
 fn reported(page: &[u8]) -> Option<Vec<(String, String)>> {
     let text = String::from_utf8_lossy(page);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -95,30 +102,34 @@ fn reported(page: &[u8]) -> Option<Vec<(String, String)>> {
     Some(found)
 }
 
-fn collect(group: &Value, found: &mut Vec<(String, String)>) {
+fn collect(group: &serde_json::Value, found: &mut Vec<(String, String)>) {
     for (key, value) in group.as_object().into_iter().flatten() {
         match value {
-            Value::Object(_) => collect(value, found),
-            Value::String(text) => found.push((key.clone(), text.clone())),
+            serde_json::Value::Object(_) => collect(value, found),
+            serde_json::Value::String(text) => found.push((key.clone(), text.clone())),
             other => found.push((key.clone(), other.to_string())),
         }
     }
 }
 
-fn judge_page(request: &Request, page: Vec<u8>, load: f64) -> Outcome {
-    let page = Page::new("statistics page".to_owned(), page);
-    request.judge(&Measured {
-        load: Some(timed(Ok(load))),
-        evidence: Some(timed(Evidence::Statistics(Ok(page)))),
-    })
+/// Judges thresholds by a page, on a machine with this load.
+fn judge_page(thresholds: &Thresholds, page: Vec<u8>, load: f64) -> Outcome {
+    let page = Page::new("http://127.0.0.1/".to_owned(), page);
+    let values = thresholds.values();
+    let keys = values.iter().flat_map(|value| value.page_keys());
+    let statistics = page.read(keys).map_err(Arc::new);
+    let read = |value: &&Value| Timed {
+        result: match value.is_on_statistics_page() {
+            true => find(value, None, &statistics),
+            false => Ok(load),
+        },
+        took: Duration::ZERO,
+    };
+    Outcome::Measured(thresholds.judge(values.iter().map(read).collect()))
 }
 
-fn timed<T>(result: T) -> Timed<T> {
-    Timed { result, took: Duration::ZERO }
-}
-
-/// Thresholds and a page made of chosen numbers, some of which are none: it is `up` exactly if plain
-/// comparisons say so, and its weight is what the contract says.
+/// Thresholds, and a page made of chosen numbers, some of them not finite. The reply is `up` exactly if plain
+/// comparisons say so. Its weight follows the formula of the manual page.
 pub fn thresholds(data: &[u8]) {
     let mut choices = Choices(data);
     let (is_json, style) = (choices.flag(), choices.style());
@@ -159,7 +170,7 @@ pub fn thresholds(data: &[u8]) {
                 (true, false) => format!("\"{key}\":\"{text}\""),
             });
         }
-        if name == "cpu" {
+        if keys(name).is_empty() {
             values.push(load);
         }
         let is_number = |value: &f64| value.is_finite() && *value >= 0.0;
@@ -173,7 +184,9 @@ pub fn thresholds(data: &[u8]) {
         false => format!("other=0\n{}\n", page.join("\n")),
     };
 
-    let request = Request::parse(&words).unwrap().unwrap();
+    let Ok(Some(Request::Thresholds(request))) = Request::parse(&words) else {
+        panic!("{words:?} is not understood");
+    };
     let outcome = judge_page(&request, page.clone().into_bytes(), load);
     let reply = reply_words(&outcome, style);
     assert_eq!(reply.state == "up", has_all, "{words:?} {load} {page}");

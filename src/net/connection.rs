@@ -1,51 +1,50 @@
 /*!
-A connection to the server of a URL: its name looked up, TCP, and TLS where the scheme says so, all of
-it no longer than the run's wait.
+A connection to the server of a URL: the name looked up, TCP connected, and TLS started if the scheme
+asks for it. None of this takes longer than the run may wait.
 */
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
-
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::net::error::AskError;
 use crate::net::resolver;
 use crate::net::tcp::Tcp;
+use crate::net::tls::{self, Tls};
 use crate::net::url::Origin;
-use crate::process::background;
-use crate::process::deadline::Deadline;
 use crate::process::wait::Wait;
 
-/// What is written and read in clear on this side.
+/// The stack that an exchange with a server may take, in bytes. HTTP alone takes 48 KiB.
+pub const STACK: u64 = 256 * 1024;
+
+/// A connection that is read and written in plain text on this side.
+///
+/// Reads and writes block until the server is ready, but not past the deadline, and they fail early if a
+/// request line makes the question obsolete.
 #[derive(Debug)]
 pub enum Connection {
+    /// Without encryption.
     Plain(Tcp),
-    Tls(Box<StreamOwned<ClientConnection, Tcp>>),
+    /// Encrypted.
+    Tls(Box<Tls>),
 }
 
 impl Connection {
-    /// Connects to a server; over TLS only to one with a certificate that is valid for its name.
+    /// Connects to a server. With TLS, the server's certificate has to be valid for its name.
     pub fn open(origin: &Origin, wait: &Wait) -> Result<Self, AskError> {
         let deadline = wait.deadline();
-        let addresses = match resolver::addresses(origin.host(), wait) {
-            Ok(found) if found.is_empty() => Err(AskError::NameNotFound),
-            Ok(found) => Ok(found),
-            Err(error) => Err(match error.kind() {
-                ErrorKind::TimedOut => AskError::NameTimeout(deadline.budget()),
-                ErrorKind::HostUnreachable => AskError::NoNameServer,
-                _ => AskError::of(&error, deadline),
-            }),
-        }?;
-        let addresses: Vec<SocketAddr> =
-            addresses.into_iter().map(|address| (address, origin.port()).into()).collect();
-        let tcp = Tcp::connect(&addresses, wait);
-        let tcp = tcp.map_err(|error| AskError::of(&error, deadline))?;
-        if !origin.is_tls() {
-            return Ok(Self::Plain(tcp));
-        }
-        secure(tcp, origin, deadline).map_err(|error| AskError::of(&error, deadline))
+        let addresses: Vec<SocketAddr> = resolver::addresses(origin.host(), wait)?
+            .into_iter()
+            .map(|address| (address, origin.port()).into())
+            .collect();
+        let connect = || {
+            let tcp = Tcp::connect(&addresses, wait)?;
+            if !origin.is_tls() {
+                return Ok(Self::Plain(tcp));
+            }
+            let tls = tls::handshake(tcp, origin.bare_host(), deadline)?;
+            Ok(Self::Tls(Box::new(tls)))
+        };
+        connect().map_err(|error| AskError::from_io(&error, deadline))
     }
 }
 
@@ -72,35 +71,4 @@ impl Write for Connection {
             Self::Tls(tls) => tls.flush(),
         }
     }
-}
-
-/// Carries out the TLS handshake.
-fn secure(mut tcp: Tcp, origin: &Origin, deadline: Deadline) -> io::Result<Connection> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(trusted(deadline)?)
-        .with_no_client_auth();
-    let name = ServerName::try_from(origin.bare_host().to_owned()).map_err(io::Error::other)?;
-    let mut session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    while session.is_handshaking() {
-        session.complete_io(&mut tcp)?;
-    }
-    Ok(Connection::Tls(Box::new(StreamOwned::new(session, tcp))))
-}
-
-/// Whose certificates are trusted: the system's store, as OpenSSL finds it with `SSL_CERT_FILE` and
-/// `SSL_CERT_DIR`, or Mozilla's list where the host has none. Read aside, since those two may name what hangs.
-fn trusted(deadline: Deadline) -> io::Result<RootCertStore> {
-    let found = background::run(|| rustls_native_certs::load_native_certs().certs, deadline);
-    let found = found.map_err(|problem| {
-        io::Error::other(format!("reading the trusted certificates {problem}"))
-    })?;
-    let mut store = RootCertStore::empty();
-    store.add_parsable_certificates(found);
-    if store.is_empty() {
-        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    Ok(store)
 }

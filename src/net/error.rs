@@ -1,7 +1,8 @@
 /*!
-Why a server that was asked gave no answer, in the operator's words.
+Why a server gave no answer.
 */
 
+use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -9,35 +10,48 @@ use std::time::Duration;
 use rustls::CertificateError;
 
 use crate::process::deadline::Deadline;
+use crate::process::memory::OutOfMemory;
 
-/// Displayed as what is said behind the name of what was asked and a colon.
-#[derive(Debug, PartialEq, Eq)]
+/// Why a server gave no answer. Displayed as the end of a sentence that begins with the server's name.
+#[derive(Clone, Debug, PartialEq)]
 pub enum AskError {
+    /// The server refused the connection.
     Refused,
+    /// There was no answer before the deadline. The time is that of the whole run.
     Timeout(Duration),
+    /// The host name has no address.
     NameNotFound,
+    /// The host name was not found before the deadline. The time is that of the whole run.
     NameTimeout(Duration),
+    /// Every name server failed.
     NoNameServer,
-    /// Another HTTP status than one of success.
+    /// An HTTP status that does not mean success.
     Status(u16),
-    /// Another HTTP status than 101 where a WebSocket was asked for.
+    /// An HTTP status other than 101, in answer to a WebSocket upgrade.
     NoUpgrade(u16),
-    /// What the answer to the upgrade has or lacks that it should not.
+    /// An HTTP status 101 with wrong headers. The text says what is wrong with them.
     BadUpgrade(&'static str),
+    /// The body is longer than 1 MiB.
     TooLarge,
+    /// A WebSocket message is longer than 2 MiB.
     LongMessage,
+    /// The connection ended before the answer was complete.
     Cut,
-    /// The protocol that was expected.
+    /// The answer does not follow the protocol, which is named.
     Malformed(&'static str),
+    /// The header is too long.
     LongHeader,
-    Certificate(String),
+    /// The server's certificate is not valid.
+    Certificate(CertificateError),
+    /// The server does not speak TLS.
     NotTls,
-    /// There is too little memory here to hear it.
+    /// The agent has too little memory for the answer.
     Memory,
+    /// Anything else, in the words of the system or of a library.
     Other(String),
 }
 
-impl std::error::Error for AskError {}
+impl Error for AskError {}
 
 impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,13 +70,15 @@ impl fmt::Display for AskError {
             }
             Self::Status(status) => write!(f, "answered HTTP {status}"),
             Self::NoUpgrade(status) => write!(f, "answered HTTP {status}, no WebSocket upgrade"),
-            Self::BadUpgrade(how) => write!(f, "answered the WebSocket upgrade {how}"),
+            Self::BadUpgrade(problem) => write!(f, "answered the WebSocket upgrade {problem}"),
             Self::TooLarge => f.write_str("sent more than 1 MiB"),
             Self::LongMessage => f.write_str("sent a message of more than 2 MiB"),
             Self::Cut => f.write_str("closed the connection within the answer"),
             Self::Malformed(protocol) => write!(f, "sent no valid {protocol}"),
             Self::LongHeader => f.write_str("sent too long a header"),
-            Self::Certificate(reason) => write!(f, "has no valid certificate: {reason}"),
+            Self::Certificate(error) => {
+                write!(f, "has no valid certificate: {}", certificate_problem(error))
+            }
             Self::NotTls => f.write_str("speaks no TLS"),
             Self::Memory => f.write_str("could not be asked: too little memory"),
             Self::Other(reason) => write!(f, "could not be asked: {reason}"),
@@ -70,11 +86,18 @@ impl fmt::Display for AskError {
     }
 }
 
+impl From<OutOfMemory> for AskError {
+    fn from(OutOfMemory: OutOfMemory) -> Self {
+        Self::Memory
+    }
+}
+
 impl AskError {
-    /// What it means that a connection could not be made, read or written in a run with this deadline.
-    pub fn of(error: &io::Error, deadline: Deadline) -> Self {
+    /// Returns what an error means that came from connecting, reading or writing, in a run with this
+    /// deadline.
+    pub fn from_io(error: &io::Error, deadline: Deadline) -> Self {
         if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
-            return Self::of_tls(error);
+            return Self::from_tls(error);
         }
         match error.kind() {
             ErrorKind::ConnectionRefused => Self::Refused,
@@ -87,17 +110,17 @@ impl AskError {
         }
     }
 
-    fn of_tls(error: &rustls::Error) -> Self {
+    fn from_tls(error: &rustls::Error) -> Self {
         match error {
-            rustls::Error::InvalidCertificate(error) => Self::Certificate(reason(error)),
+            rustls::Error::InvalidCertificate(error) => Self::Certificate(error.clone()),
             rustls::Error::InvalidMessage(_) => Self::NotTls,
             error => Self::Other(error.to_string()),
         }
     }
 }
 
-/// What is wrong with a certificate.
-fn reason(error: &CertificateError) -> String {
+/// Returns what is wrong with a certificate, as a sentence about it.
+fn certificate_problem(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => "its issuer is unknown".to_owned(),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -109,6 +132,7 @@ fn reason(error: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is for another name".to_owned()
         }
+        // rustls has no variant for webpki's error.
         CertificateError::Other(error) if error.to_string().contains("CaUsedAsEndEntity") => {
             "it is self-signed".to_owned()
         }
@@ -126,7 +150,7 @@ mod tests {
     use rustls::OtherError;
 
     #[test]
-    fn what_is_wrong_with_a_certificate_is_said_in_words() {
+    fn each_problem_of_a_certificate_has_its_sentence() {
         let other = |text: &str| {
             CertificateError::Other(OtherError(Arc::new(io::Error::other(text.to_owned()))))
         };
@@ -137,14 +161,14 @@ mod tests {
             (CertificateError::NotValidForName, "it is for another name"),
             (other("CaUsedAsEndEntity"), "it is self-signed"),
         ] {
-            assert_eq!(reason(&error), words);
+            assert_eq!(certificate_problem(&error), words);
         }
-        assert!(reason(&other("odd")).contains("odd"));
-        assert!(!reason(&CertificateError::Revoked).is_empty());
+        assert!(certificate_problem(&other("odd")).contains("odd"));
+        assert!(!certificate_problem(&CertificateError::Revoked).is_empty());
     }
 
     #[test]
-    fn each_way_to_lose_a_connection_has_its_sentence() {
+    fn each_error_of_a_connection_has_its_sentence() {
         let deadline = Deadline::new(Instant::now(), Duration::from_millis(250));
         for (kind, sentence) in [
             (ErrorKind::ConnectionRefused, "refused the connection"),
@@ -154,10 +178,10 @@ mod tests {
             (ErrorKind::BrokenPipe, "closed the connection within the answer"),
             (ErrorKind::AddrInUse, "could not be asked: address in use"),
         ] {
-            assert_eq!(AskError::of(&kind.into(), deadline).to_string(), sentence);
+            assert_eq!(AskError::from_io(&kind.into(), deadline).to_string(), sentence);
         }
         let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
-        let expired = AskError::of(&io::Error::other(expired), deadline);
+        let expired = AskError::from_io(&io::Error::other(expired), deadline);
         assert_eq!(expired.to_string(), "has no valid certificate: it has expired");
     }
 }

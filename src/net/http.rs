@@ -1,6 +1,8 @@
 /*!
-One HTTP GET under the run's deadline: no redirect is followed, no proxy is used, and a body is read
-to at most 1 MiB.
+Sends one HTTP GET request. It ends at the run's deadline.
+
+No redirect is followed, no proxy is used, and a body may be at most 1 MiB long. ureq handles HTTP. The
+[`Connection`] is our own, because everything must wait through the run's [`Wait`].
 */
 
 use std::fmt::Debug;
@@ -13,76 +15,76 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Body, http::Uri};
 
-use crate::net::connection::Connection;
+use crate::net::connection::{Connection, STACK};
 use crate::net::error::AskError;
 use crate::net::url::{Origin, Url};
 use crate::process::deadline::Deadline;
 use crate::process::memory;
 use crate::process::wait::Wait;
 
-/// The longest body that is read, in bytes.
+/// The longest body, in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// The longest header of an answer, in bytes. The client's own buffers are 128 KiB each, and to clear
-/// them costs a short run more than the exchange.
+/// The size of the buffer for input, and so the longest header of a response, in bytes. ureq's default is
+/// 128 KiB. Filling that with zeros would take longer than the whole exchange.
 const INPUT_BUFFER_SIZE: usize = 8 * 1024;
 
-/// The longest request, in bytes.
+/// The size of the buffer for output, and so the longest request, in bytes.
 const OUTPUT_BUFFER_SIZE: usize = 4 * 1024;
 
-/// As much memory as asking and being answered takes at most, in bytes: the body, held twice while it
-/// grows, and what TLS needs with a whole store of certificates.
+/// The most memory that an exchange takes, in bytes. The body needs its size twice while its buffer grows. TLS
+/// needs memory for all trusted certificates.
 const MEMORY: usize = 4 * 1024 * 1024;
 
-/// How the agent calls itself.
+/// The `User-Agent` header.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// What a server answered. Its body is read when it is asked for.
-pub struct Answer {
+/// A server's response. Its head has been read, its body has not.
+pub struct Response {
+    /// The HTTP status.
     pub status: u16,
     body: Body,
     deadline: Deadline,
 }
 
-impl Answer {
-    /// The whole body, whatever the status.
+impl Response {
+    /// Reads the whole body, whatever the status. Fails if the body is longer than 1 MiB or is not
+    /// complete at the deadline.
     pub fn read_body(self) -> Result<Vec<u8>, AskError> {
         let mut body = Vec::new();
-        let one_too_many = BODY_LIMIT as u64 + 1;
-        let read = self.body.into_reader().take(one_too_many).read_to_end(&mut body);
-        read.map_err(|error| AskError::of(&error, self.deadline))?;
+        let limit_plus_one = BODY_LIMIT as u64 + 1;
+        let read = self.body.into_reader().take(limit_plus_one).read_to_end(&mut body);
+        read.map_err(|error| AskError::from_io(&error, self.deadline))?;
         if body.len() > BODY_LIMIT { Err(AskError::TooLarge) } else { Ok(body) }
     }
 
-    /// The whole body, if the status is a 2xx, and if there is memory for what is made of it, so many
-    /// bytes of each of its own.
-    pub fn read_success(self, memory_per_byte: usize) -> Result<Vec<u8>, AskError> {
+    /// Reads the whole body if the status means success (2xx). Fails like [`Response::read_body`], and with
+    /// [`AskError::Status`] for another status.
+    pub fn read_success(self) -> Result<Vec<u8>, AskError> {
         match self.status {
-            200..=299 => {
-                let body = self.read_body()?;
-                memory::to_allocate(body.len() * memory_per_byte)?;
-                Ok(body)
-            }
+            200..=299 => self.read_body(),
             status => Err(AskError::Status(status)),
         }
     }
 }
 
-/// Asks `url`, as `host` if one is given, and reads the head of the answer, as long as `wait` lasts.
-pub fn get(url: &Url, host: Option<&str>, wait: &Wait) -> Result<Answer, AskError> {
-    memory::to_ask(MEMORY)?;
-    let connector = StreamConnector { origin: url.origin().clone(), wait: wait.clone() };
+/// Sends a GET request for `url`, and returns the response when its head has come. `host` replaces the
+/// `Host` header.
+pub fn get(url: &Url, host: Option<&str>, wait: &Wait) -> Result<Response, AskError> {
+    memory::check_stack(STACK)?;
+    memory::check_heap(MEMORY)?;
+    let connector = OriginConnector { origin: url.origin().clone(), wait: wait.clone() };
     get_through(connector, url, host, wait.deadline())
 }
 
-/// The same over whatever connection `connector` makes.
+/// Like [`get`], but over the connection that `connector` makes, and without checking the memory.
 pub fn get_through(
     connector: impl Connector,
     url: &Url,
     host: Option<&str>,
     deadline: Deadline,
-) -> Result<Answer, AskError> {
-    // None of the client's own time limits: the transport keeps the run's.
+) -> Result<Response, AskError> {
+    // ureq's own time limits are not set: the connection watches the run's deadline.
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -98,45 +100,46 @@ pub fn get_through(
     if let Some(host) = host {
         request = request.header("Host", host);
     }
-    let response = request.call().map_err(|error| classify(error, deadline))?;
-    Ok(Answer { status: response.status().as_u16(), body: response.into_body(), deadline })
+    let response = request.call().map_err(|error| ask_error(error, deadline))?;
+    Ok(Response { status: response.status().as_u16(), body: response.into_body(), deadline })
 }
 
-fn classify(error: ureq::Error, deadline: Deadline) -> AskError {
+/// Turns an error of ureq into ours.
+fn ask_error(error: ureq::Error, deadline: Deadline) -> AskError {
     match error {
         ureq::Error::Other(error) => match error.downcast() {
-            Ok(no_answer) => *no_answer,
+            Ok(error) => *error,
             Err(error) => AskError::Other(error.to_string()),
         },
-        ureq::Error::Io(error) => AskError::of(&error, deadline),
+        ureq::Error::Io(error) => AskError::from_io(&error, deadline),
         ureq::Error::LargeResponseHeader(..) => AskError::LongHeader,
         ureq::Error::Protocol(_) => AskError::Malformed("HTTP"),
-        other => AskError::Other(other.to_string()),
+        error => AskError::Other(error.to_string()),
     }
 }
 
-/// Connects to the one server that is asked.
+/// Connects ureq to one server.
 #[derive(Debug)]
-struct StreamConnector {
+struct OriginConnector {
     origin: Origin,
     wait: Wait,
 }
 
-impl<In: Transport> Connector<In> for StreamConnector {
-    type Out = StreamTransport<Connection>;
+impl<In: Transport> Connector<In> for OriginConnector {
+    type Out = ConnectionTransport<Connection>;
 
     fn connect(
         &self,
         _: &ConnectionDetails,
         _: Option<In>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
-        let stream = Connection::open(&self.origin, &self.wait);
-        let stream = stream.map_err(|error| ureq::Error::Other(Box::new(error)))?;
-        Ok(Some(StreamTransport::new(stream, self.origin.is_tls())))
+        let connection = Connection::open(&self.origin, &self.wait);
+        let connection = connection.map_err(|error| ureq::Error::Other(Box::new(error)))?;
+        Ok(Some(ConnectionTransport::new(connection, self.origin.is_tls())))
     }
 }
 
-/// Looks up nothing, since [`Connection::open`] does.
+/// Unused: [`Connection::open`] resolves names itself.
 #[derive(Debug)]
 struct NoResolver;
 
@@ -151,45 +154,47 @@ impl Resolver for NoResolver {
     }
 }
 
-/// The client's side of a connection.
+/// A connection as ureq uses it, with ureq's buffers.
 #[derive(Debug)]
-pub struct StreamTransport<S> {
-    stream: S,
+pub struct ConnectionTransport<C> {
+    connection: C,
     is_tls: bool,
     buffers: LazyBuffers,
 }
 
-impl<S> StreamTransport<S> {
-    pub fn new(stream: S, is_tls: bool) -> Self {
+impl<C> ConnectionTransport<C> {
+    /// Passes `connection` to ureq. `is_tls` says whether it is encrypted.
+    pub fn new(connection: C, is_tls: bool) -> Self {
         let buffers = LazyBuffers::new(INPUT_BUFFER_SIZE, OUTPUT_BUFFER_SIZE);
-        Self { stream, is_tls, buffers }
+        Self { connection, is_tls, buffers }
     }
 }
 
-impl<S: Read + Write + Debug + Send + Sync + 'static> Transport for StreamTransport<S> {
+impl<C: Read + Write + Debug + Send + Sync + 'static> Transport for ConnectionTransport<C> {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
         let output = self.buffers.output().get(..amount).unwrap_or_default();
-        self.stream.write_all(output)?;
-        Ok(self.stream.flush()?)
+        self.connection.write_all(output)?;
+        Ok(self.connection.flush()?)
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
         let buffer = self.buffers.input_append_buf();
-        // A header longer than the buffer; reading into no room would look like the end.
+        // The header has filled the buffer. A read into an empty slice returns 0, which means the end of the
+        // connection.
         if buffer.is_empty() {
             return Err(ureq::Error::LargeResponseHeader(INPUT_BUFFER_SIZE, INPUT_BUFFER_SIZE));
         }
-        let amount = self.stream.read(buffer)?;
+        let amount = self.connection.read(buffer)?;
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }
 
     fn is_open(&mut self) -> bool {
-        // A run asks once; no connection is kept for a second request.
+        // A run sends one request, so ureq must not keep the connection.
         false
     }
 

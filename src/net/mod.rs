@@ -1,9 +1,14 @@
-//! Everything that goes over the network, under the run's deadline.
+//! Everything that goes over the network, under the run's deadline: URLs, host names, TCP, TLS, HTTP and
+//! WebSockets.
 
 pub mod connection;
+pub mod dns;
 pub mod error;
+pub mod hosts;
 pub mod http;
 pub mod resolver;
+pub mod secrets;
 pub mod tcp;
+pub mod tls;
 pub mod url;
 pub mod websocket;

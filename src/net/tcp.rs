@@ -1,5 +1,5 @@
 /*!
-A TCP connection on which nothing can wait longer than the run's wait.
+A TCP connection whose every operation ends when the run's wait ends.
 */
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,40 +11,39 @@ use rustix::event::PollFlags;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
-use crate::process::wait::Wait;
+use crate::process::wait::{Wait, is_obsolete};
 
-/// A connection that reads and writes like a blocking one, up to the deadline.
+/// A TCP connection. Reads and writes block like those of [`TcpStream`], but not past the deadline.
 #[derive(Debug)]
 pub struct Tcp {
-    /// Non-blocking.
+    /// In non-blocking mode.
     socket: TcpStream,
     wait: Wait,
 }
 
 impl Tcp {
-    /// Connects to the first of `addresses` that accepts. Each has an equal share of the time that is
-    /// left, so that one that does not answer leaves time for the next.
+    /// Connects to the first of `addresses` that accepts. Each gets an equal share of the time that is
+    /// left, so that a silent address leaves time for the next one.
     ///
-    /// Fails with the error that says most: that the server refused or was silent, rather than that
-    /// this machine has no way to one of its addresses.
+    /// If all addresses fail, fails with the most useful error: that the server refused or was silent,
+    /// rather than that one of its addresses is unreachable from this machine.
     pub fn connect(addresses: &[SocketAddr], wait: &Wait) -> io::Result<Self> {
-        let mut telling: Option<io::Error> = None;
+        let mut most_useful: Option<io::Error> = None;
         for (tried, address) in addresses.iter().enumerate() {
             let share = wait.deadline().remaining() / (addresses.len() - tried) as u32;
             match Self::connect_one(address, Instant::now() + share, wait) {
                 Ok(stream) => return Ok(stream),
-                // The wait was overruled: nothing will come of another address.
-                Err(error) if error.kind() == ErrorKind::Other => return Err(error),
+                Err(error) if is_obsolete(&error) => return Err(error),
                 Err(error) => {
                     let is_of_server =
                         matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::TimedOut);
-                    if telling.is_none() || is_of_server {
-                        telling = Some(error);
+                    if most_useful.is_none() || is_of_server {
+                        most_useful = Some(error);
                     }
                 }
             }
         }
-        Err(telling.unwrap_or_else(|| ErrorKind::NotFound.into()))
+        Err(most_useful.unwrap_or_else(|| ErrorKind::NotFound.into()))
     }
 
     fn connect_one(address: &SocketAddr, until: Instant, wait: &Wait) -> io::Result<Self> {
@@ -63,12 +62,12 @@ impl Tcp {
             Err(error) => return Err(error.into()),
         }
         let socket = TcpStream::from(socket);
-        // Without it the request is sent all the same.
+        // Saves time, but the connection works without it.
         let _ = socket.set_nodelay(true);
         Ok(Self { socket, wait: wait.clone() })
     }
 
-    /// Does `io`, which never blocks, as soon as the socket is ready for it.
+    /// Calls `io`, which never blocks, when the socket is ready for `flags`.
     fn when_ready<T>(
         &mut self,
         flags: PollFlags,
@@ -109,16 +108,8 @@ mod tests {
 
     use rustix::net::{bind, listen, socket};
 
-    use crate::process::connection::{Input, RequestLine};
-    use crate::process::deadline::Deadline;
-
-    fn wait(limit: Duration) -> Wait {
-        let no_line = RequestLine::new(Input::Terminal);
-        Wait::new(Deadline::new(Instant::now(), limit), no_line)
-    }
-
-    /// An address whose queue of connections is full, so that it answers no more of them, and what
-    /// keeps it so.
+    /// Returns a listening address that does not answer, because its queue of connections is full. It
+    /// stays so while the listener and the connections are held.
     fn silent() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
         let listener = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -131,40 +122,42 @@ mod tests {
         (address, listener, queue)
     }
 
+    /// Returns an address that refuses connections.
     fn refusing() -> SocketAddr {
         TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
     }
 
-    /// Where no TCP connection can lead.
+    /// Returns an address that no TCP connection can have.
     fn unreachable() -> SocketAddr {
         ([255, 255, 255, 255], 9).into()
     }
 
     #[test]
-    fn addresses_that_do_not_answer_have_equal_shares_of_the_time() {
+    fn silent_addresses_get_equal_shares_of_the_time() {
         let (silent, _listener, _queue) = silent();
         let alive = TcpListener::bind("127.0.0.1:0").unwrap();
         let addresses = [silent, silent, alive.local_addr().unwrap()];
         let start = Instant::now();
-        let connected = Tcp::connect(&addresses, &wait(Duration::from_millis(1800)));
+        let connected = Tcp::connect(&addresses, &Wait::for_test(Duration::from_millis(1800)));
         let took = start.elapsed();
         assert!(connected.is_ok(), "{connected:?}");
         assert!(took >= Duration::from_millis(1150), "{took:?}");
     }
 
     #[test]
-    fn one_address_that_does_not_answer_has_all_the_time() {
+    fn a_single_silent_address_gets_all_the_time() {
         let (silent, _listener, _queue) = silent();
         let start = Instant::now();
-        let error = Tcp::connect(&[silent], &wait(Duration::from_millis(300))).unwrap_err();
+        let error =
+            Tcp::connect(&[silent], &Wait::for_test(Duration::from_millis(300))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());
     }
 
     #[test]
-    fn the_next_address_is_tried_and_the_error_that_says_most_is_kept() {
+    fn after_an_error_the_next_address_is_tried_and_the_most_useful_error_is_kept() {
         let kind = |addresses: &[SocketAddr]| {
-            let connected = Tcp::connect(addresses, &wait(Duration::from_secs(10)));
+            let connected = Tcp::connect(addresses, &Wait::for_test(Duration::from_secs(10)));
             connected.map(drop).map_err(|error| error.kind())
         };
         let alive = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -175,17 +168,20 @@ mod tests {
         {
             assert_eq!(kind(addresses), Err(ErrorKind::ConnectionRefused), "{addresses:?}");
         }
-        let no_way = kind(&[unreachable()]).unwrap_err();
-        assert!(!matches!(no_way, ErrorKind::ConnectionRefused | ErrorKind::NotFound), "{no_way}");
+        let unreachable = kind(&[unreachable()]).unwrap_err();
+        assert!(
+            !matches!(unreachable, ErrorKind::ConnectionRefused | ErrorKind::NotFound),
+            "{unreachable}"
+        );
         assert_eq!(kind(&[]), Err(ErrorKind::NotFound));
     }
 
     #[test]
-    fn a_connection_that_was_reset_is_an_error_at_once() {
+    fn a_reset_connection_fails_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let reset = || {
             let address = listener.local_addr().unwrap();
-            let tcp = Tcp::connect(&[address], &wait(Duration::from_secs(2))).unwrap();
+            let tcp = Tcp::connect(&[address], &Wait::for_test(Duration::from_secs(2))).unwrap();
             let (accepted, _) = listener.accept().unwrap();
             sockopt::set_socket_linger(&accepted, Some(Duration::ZERO)).unwrap();
             tcp
@@ -197,10 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_does_not_answer_says_more_than_one_without_a_way() {
+    fn a_silent_address_is_more_useful_an_error_than_an_unreachable_one() {
         let (silent, _listener, _queue) = silent();
         let addresses = [silent, unreachable()];
-        let error = Tcp::connect(&addresses, &wait(Duration::from_millis(200))).unwrap_err();
+        let error =
+            Tcp::connect(&addresses, &Wait::for_test(Duration::from_millis(200))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
 }

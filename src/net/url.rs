@@ -1,86 +1,119 @@
 /*!
-URLs that the agent may open, checked once, and the origins that it may be told to open.
+URLs that the agent may open, parsed once, and origins that `--allow-url` allows.
 
-The parser is the HTTP client's own: an address that was judged by one parser and opened by another
-could be two addresses.
+The parser is the HTTP client's own. If one parser judged a URL and another opened it, the two could
+mean different servers.
 */
 
+use std::error::Error;
 use std::fmt;
 use std::net::Ipv6Addr;
 
 use ureq::http::Uri;
 
-/// The page that a WCS serves on its own host; from Flashphoner's documentation.
-const STATISTICS_PAGE: &str = "http://127.0.0.1:8081/?action=stat";
-
-/// Every scheme that the agent opens.
-const SCHEMES: [Scheme; 4] = [
-    Scheme { name: "http", port: 80, is_tls: false, is_websocket: false },
-    Scheme { name: "https", port: 443, is_tls: true, is_websocket: false },
-    Scheme { name: "ws", port: 80, is_tls: false, is_websocket: true },
-    Scheme { name: "wss", port: 443, is_tls: true, is_websocket: true },
+/// Every scheme that the agent opens, one row each.
+const SCHEMES: &[Scheme] = &[
+    Scheme { name: "http", protocol: Protocol::Http, port: 80, is_tls: false },
+    Scheme { name: "https", protocol: Protocol::Http, port: 443, is_tls: true },
+    Scheme { name: "ws", protocol: Protocol::WebSocket, port: 80, is_tls: false },
+    Scheme { name: "wss", protocol: Protocol::WebSocket, port: 443, is_tls: true },
 ];
 
-/// The longest URL, in bytes: a request with it has to fit the HTTP client's buffer.
+/// The longest URL, in bytes. A request with it fits the HTTP client's output buffer.
 const LENGTH_LIMIT: usize = 2048;
 
 /// The longest URL that messages show in full, in characters.
 const BRIEF_LENGTH: usize = 40;
 
-/// What a scheme means for the connection.
+/// What the agent speaks with a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP, with or without TLS.
+    Http,
+    /// A WebSocket, with or without TLS.
+    WebSocket,
+}
+
+/// What a scheme says about the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Scheme {
     name: &'static str,
+    protocol: Protocol,
+    /// The port that a URL without one means.
     port: u16,
     is_tls: bool,
-    is_websocket: bool,
 }
 
-/// A URL of one of [`SCHEMES`] with a host and without user information.
+/// A URL with a known scheme, a host, and no user information. Displayed without its query, which may
+/// be secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     uri: Uri,
     origin: Origin,
 }
 
-/// What decides which server a URL names: scheme, host and port, in one form each.
+/// Which server a URL names: scheme, host and port. Equal origins name the same server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     scheme: Scheme,
+    /// In lower case; an IPv6 address in its shortest form.
     host: String,
     port: u16,
 }
 
-/// Why a text is no URL that the agent opens, as the rest of a sentence that begins with the text.
+/// Why a text is refused as a URL or an origin. Displayed as the end of a sentence that begins with the
+/// text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlError {
+    /// The text does not have the form of a URL.
     Malformed,
+    /// The scheme is unknown.
     Scheme,
-    NotHttp,
-    NotWebSocket,
+    /// The scheme is known, but it is not one of this protocol, which is expected.
+    Protocol(Protocol),
+    /// There is a user name or a password.
     UserInformation,
+    /// The port is not a number from 1 to 65535.
     Port,
+    /// An origin is expected, but the URL has a path, a query or a fragment.
     NotAnOrigin,
+    /// The text is longer than 2048 bytes.
     TooLong,
 }
 
+impl Error for UrlError {}
+
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "is no URL: SCHEME://HOST[:PORT][/PATH] is expected",
-            Self::Scheme => "has another scheme than http, https, ws or wss",
-            Self::NotHttp => "has another scheme than http or https",
-            Self::NotWebSocket => "has another scheme than ws or wss",
-            Self::UserInformation => "holds user information, which is not allowed",
-            Self::Port => "has no port from 1 to 65535",
-            Self::TooLong => "is longer than 2048 bytes",
-            Self::NotAnOrigin => "is more than scheme://host[:port]",
-        })
+        match self {
+            Self::Malformed => f.write_str("is no URL: SCHEME://HOST[:PORT][/PATH] is expected"),
+            Self::Scheme => {
+                write!(f, "has another scheme than {}", scheme_names(|_| true))
+            }
+            Self::Protocol(protocol) => {
+                let names = scheme_names(|scheme| scheme.protocol == *protocol);
+                write!(f, "has another scheme than {names}")
+            }
+            Self::UserInformation => f.write_str("holds user information, which is not allowed"),
+            Self::Port => f.write_str("has no port from 1 to 65535"),
+            Self::TooLong => write!(f, "is longer than {LENGTH_LIMIT} bytes"),
+            Self::NotAnOrigin => f.write_str("is more than scheme://host[:port]"),
+        }
+    }
+}
+
+/// Returns the names of the schemes that `is_wanted` selects, such as `a, b or c`.
+fn scheme_names(is_wanted: impl Fn(&Scheme) -> bool) -> String {
+    let wanted = SCHEMES.iter().filter(|scheme| is_wanted(scheme));
+    let names: Vec<&str> = wanted.map(|scheme| scheme.name).collect();
+    match names.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        names => names.concat(),
     }
 }
 
 impl Url {
-    /// Parses a URL; see [`UrlError`] for what is refused.
+    /// Parses a URL of any known scheme. Fails as [`UrlError`] describes.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         if text.len() > LENGTH_LIMIT {
             return Err(UrlError::TooLong);
@@ -89,13 +122,13 @@ impl Url {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(UrlError::Malformed);
         };
-        let known = SCHEMES.into_iter().find(|known| scheme.eq_ignore_ascii_case(known.name));
-        let scheme = known.ok_or(UrlError::Scheme)?;
+        let known = SCHEMES.iter().find(|known| scheme.eq_ignore_ascii_case(known.name));
+        let scheme = *known.ok_or(UrlError::Scheme)?;
         if authority.as_str().contains('@') {
             return Err(UrlError::UserInformation);
         }
         let host = normal_host(authority.host()).ok_or(UrlError::Malformed)?;
-        // A port that is no number is not an error to the parser: it would be taken as absent.
+        // The parser ignores a port that is not a number, so absence is checked by the text.
         let port = match authority.as_str() == authority.host() {
             true => scheme.port,
             false => {
@@ -106,24 +139,17 @@ impl Url {
         Ok(Self { origin: Origin { scheme, host, port }, uri: with_path(uri) })
     }
 
-    /// The page that is asked where no other is named.
-    pub fn statistics_page() -> Self {
-        Self::parse(STATISTICS_PAGE)
-            .unwrap_or_else(|_| unreachable!("a constant that a test parses"))
+    /// Parses a URL whose scheme is one of `protocol`. Fails as [`UrlError`] describes.
+    pub fn of(text: &str, protocol: Protocol) -> Result<Self, UrlError> {
+        let url = Self::parse(text)?;
+        match url.origin.scheme.protocol == protocol {
+            true => Ok(url),
+            false => Err(UrlError::Protocol(protocol)),
+        }
     }
 
-    /// This URL, if its scheme is that of an HTTP request.
-    pub fn http(self) -> Result<Self, UrlError> {
-        if self.origin.scheme.is_websocket { Err(UrlError::NotHttp) } else { Ok(self) }
-    }
-
-    /// This URL, if its scheme is that of a WebSocket.
-    pub fn websocket(self) -> Result<Self, UrlError> {
-        if self.origin.scheme.is_websocket { Ok(self) } else { Err(UrlError::NotWebSocket) }
-    }
-
-    /// What a message shows of the URL: not its query, which may hold what does not belong there, and
-    /// no more than leaves room for the rest of the message.
+    /// Returns the URL as messages show it: without its query, and cut after 40 characters, to leave
+    /// room for the rest of the message.
     pub fn brief(&self) -> String {
         let text = self.to_string();
         match text.char_indices().nth(BRIEF_LENGTH) {
@@ -132,7 +158,8 @@ impl Url {
         }
     }
 
-    /// The URL with a path behind its own, joined by one slash; its query stays.
+    /// Returns the URL with `path` appended to its own path. `path` begins with a slash; slashes at the
+    /// end of the URL's path are dropped. The query stays.
     pub fn join(&self, path: &str) -> Self {
         let before = self.uri.path().trim_end_matches('/');
         let query = self.uri.query().map_or_else(String::new, |query| format!("?{query}"));
@@ -143,88 +170,74 @@ impl Url {
         Self { uri, origin: self.origin.clone() }
     }
 
-    /// The URL as the HTTP client takes it.
+    /// Returns the URL in the HTTP client's type, with its query.
     pub fn uri(&self) -> &Uri {
         &self.uri
     }
 
-    /// The server that the URL names.
+    /// Returns the server that the URL names.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 }
 
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.uri.scheme_str().unwrap_or_default();
+        let authority = self.uri.authority().map_or("", |authority| authority.as_str());
+        write!(f, "{scheme}://{authority}{}", self.uri.path())
+    }
+}
+
 impl Origin {
-    /// Parses `scheme://host[:port]`.
+    /// Parses `scheme://host[:port]`. Fails as [`UrlError`] describes.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let url = Url::parse(text)?;
-        let beyond = url.uri.path_and_query().map_or("", |beyond| beyond.as_str());
-        // Whether the text has a fragment, which the parser drops, shows in its end.
-        if !matches!(beyond, "" | "/") || text.contains('#') {
+        let path_and_query = url.uri.path_and_query().map_or("", |rest| rest.as_str());
+        // The parser drops a fragment, so the text is searched for one.
+        if !matches!(path_and_query, "" | "/") || text.contains('#') {
             return Err(UrlError::NotAnOrigin);
         }
         Ok(url.origin)
     }
 
-    /// The name or address, an IPv6 one in brackets.
+    /// Returns the host's name or address. An IPv6 address is in brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The name or address, without brackets.
+    /// Returns the host's name or address. An IPv6 address is without brackets.
     pub fn bare_host(&self) -> &str {
         in_brackets(&self.host).unwrap_or(&self.host)
     }
 
+    /// Returns the TCP port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Whether TLS is spoken there.
+    /// Returns whether the connection uses TLS.
     pub fn is_tls(&self) -> bool {
         self.scheme.is_tls
     }
 }
 
-/// A text as it may be shown, in which the URLs lack what may be secret: user information and query.
-pub fn without_secrets(text: &str) -> String {
-    let is_between = |c: char| c == '|' || c.is_whitespace();
-    text.split_inclusive(is_between)
-        .map(|piece| {
-            let (word, end) = match piece.char_indices().next_back() {
-                Some((place, last)) if is_between(last) => piece.split_at(place),
-                _ => (piece, ""),
-            };
-            let (scheme, rest) = word.split_at(word.find("://").map_or(0, |place| place + 3));
-            let before_query = rest.split('?').next().unwrap_or_default();
-            let shown = match before_query.rsplit_once('@') {
-                // An @ in the path of a URL.
-                Some(_) if Url::parse(word).is_ok() => before_query,
-                Some((_, after_user)) => after_user,
-                // A ? in a password perhaps.
-                None if rest.contains('@') && Url::parse(word).is_err() => "...",
-                None => before_query,
-            };
-            format!("{scheme}{shown}{end}")
-        })
-        .collect()
-}
-
-/// What stands in the brackets of a URL's IPv6 host; `None` if the host has none.
+/// Returns the text between the brackets of a URL's IPv6 host, or `None` if the host has no brackets.
 pub fn in_brackets(host: &str) -> Option<&str> {
     host.strip_prefix('[')?.strip_suffix(']')
 }
 
-/// The URI with the path `/` written out where it has none: the HTTP libraries ask for the text of the
-/// path and the query, which for `http://host?query` is no more than `?query`.
+/// Returns the URI with an explicit path: `/` if it had none. The HTTP libraries send path and query as
+/// they are, which would be `?query` alone for `http://host?query`.
 fn with_path(uri: Uri) -> Uri {
     let mut parts = uri.clone().into_parts();
-    // Displayed with a slash in front, in any case.
+    // Display always writes a slash first.
     parts.path_and_query = parts.path_and_query.and_then(|text| text.to_string().parse().ok());
     Uri::from_parts(parts).unwrap_or(uri)
 }
 
-/// The host in the one form in which hosts are compared; `None` if it is no host.
+/// Returns the host in the form in which hosts are compared, or `None` if it is neither a host name nor
+/// an address.
 fn normal_host(host: &str) -> Option<String> {
     match in_brackets(host) {
         Some(address) => address.parse().ok().map(|address: Ipv6Addr| format!("[{address}]")),
@@ -239,43 +252,16 @@ fn normal_host(host: &str) -> Option<String> {
     }
 }
 
-/// Without the query, which may hold what does not belong on a statistics page.
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = self.uri.scheme_str().unwrap_or_default();
-        let authority = self.uri.authority().map_or("", |a| a.as_str());
-        write!(f, "{scheme}://{authority}{}", self.uri.path())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_leaves_out_the_query() {
+    fn a_url_is_displayed_without_its_query() {
         let url = Url::parse("http://127.0.0.1:8081/?action=stat").unwrap();
         assert_eq!(url.to_string(), "http://127.0.0.1:8081/");
         let url = Url::parse("https://[::1]/a/b?c").unwrap();
         assert_eq!(url.to_string(), "https://[::1]/a/b");
-    }
-
-    #[test]
-    fn secrets_are_shown_in_no_text() {
-        for (text, shown) in [
-            ("cpu 70", "cpu 70"),
-            ("v1|http://user:secret@h:1/p?secret|5|h", "v1|http://h:1/p|5|h"),
-            ("http://secret@h/ http://h?secret", "http://h/ http://h"),
-            ("ws://a:secret@b:secret@h|", "ws://h|"),
-            ("user:secret@h|v1", "h|v1"),
-            ("v1|http://h/@a?secret@", "v1|http://h/@a"),
-            ("http://user:se?cret@h", "http://..."),
-            ("http://h/?secret@secret", "http://h/"),
-            ("http://user:secret@h?secret@", "http://h"),
-            ("", ""),
-        ] {
-            assert_eq!(without_secrets(text), shown);
-        }
     }
 
     #[test]
@@ -291,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_without_a_path_stands_behind_a_slash() {
+    fn a_query_without_a_path_follows_a_slash() {
         for (url, asked) in [("ws://a?b=1", "/?b=1"), ("ws://a?", "/?"), ("ws://a", "/")] {
             let url = Url::parse(url).unwrap();
             assert_eq!(url.uri().path_and_query().unwrap().as_str(), asked);
@@ -317,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_the_texts_or_the_schemes() {
+    fn a_port_comes_from_the_text_or_from_the_scheme() {
         for (url, port, is_tls) in [
             ("http://a", 80, false),
             ("https://a", 443, true),
@@ -332,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_brackets_of_an_address_belong_to_the_url_alone() {
+    fn a_bare_host_has_no_brackets() {
         let origin = Origin::parse("http://[0:0::1]").unwrap();
         assert_eq!((origin.host(), origin.bare_host()), ("[::1]", "::1"));
         let origin = Origin::parse("http://A.example.").unwrap();
@@ -340,12 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_page_is_a_url() {
-        assert_eq!(Url::statistics_page().to_string(), "http://127.0.0.1:8081/");
-    }
-
-    #[test]
-    fn origins_are_compared_as_what_they_mean() {
+    fn origins_are_equal_if_they_name_the_same_server() {
         for (origin, url) in [
             ("http://10.0.0.5:8888", "http://10.0.0.5:8888/v1/chain/get_info?x"),
             ("http://API.example.com", "http://api.Example.com:80/"),
@@ -373,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_an_origin_is_no_origin() {
+    fn an_origin_has_neither_path_nor_query_nor_fragment() {
         for text in ["http://a/b", "http://a/?b", "http://a?b", "http://a#b", "http://a/#"] {
             assert_eq!(Origin::parse(text), Err(UrlError::NotAnOrigin), "{text}");
         }
@@ -383,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_http_url_is_refused() {
+    fn a_text_that_is_not_an_http_url_is_refused() {
         for (text, error) in [
             ("", UrlError::Malformed),
             ("stat", UrlError::Malformed),
@@ -406,9 +387,36 @@ mod tests {
             ("http://[::x]/", UrlError::Malformed),
             ("http://[127.0.0.1]/", UrlError::Malformed),
             ("http://[]/", UrlError::Malformed),
-            ("ws://host/", UrlError::NotHttp),
+            ("ws://host/", UrlError::Protocol(Protocol::Http)),
         ] {
-            assert_eq!(Url::parse(text).and_then(Url::http), Err(error), "{text}");
+            assert_eq!(Url::of(text, Protocol::Http), Err(error), "{text}");
         }
+    }
+    #[test]
+    fn a_url_is_of_the_protocol_of_its_scheme() {
+        for (text, protocol) in [
+            ("http://a", Protocol::Http),
+            ("HTTPS://a", Protocol::Http),
+            ("ws://a", Protocol::WebSocket),
+            ("wss://a", Protocol::WebSocket),
+        ] {
+            for wanted in [Protocol::Http, Protocol::WebSocket] {
+                let is_accepted = Url::of(text, wanted).is_ok();
+                assert_eq!(is_accepted, wanted == protocol, "{text} {wanted:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_schemes_that_are_expected() {
+        for (error, sentence) in [
+            (UrlError::Scheme, "has another scheme than http, https, ws or wss"),
+            (UrlError::Protocol(Protocol::Http), "has another scheme than http or https"),
+            (UrlError::Protocol(Protocol::WebSocket), "has another scheme than ws or wss"),
+            (UrlError::TooLong, "is longer than 2048 bytes"),
+        ] {
+            assert_eq!(error.to_string(), sentence);
+        }
+        assert_eq!(scheme_names(|scheme| scheme.name == "ws"), "ws");
     }
 }

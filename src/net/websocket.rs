@@ -1,71 +1,73 @@
 /*!
-A WebSocket (RFC 6455) under the run's deadline: the upgrade, and whole messages in both directions.
+A WebSocket (RFC 6455), under the run's deadline: the upgrade, and whole messages in both directions.
 */
 
 use std::io::{Read, Write};
 
-use tungstenite::handshake::client::{Request, Response, generate_key, generate_request};
+use tungstenite::error::{CapacityError, ProtocolError};
+use tungstenite::handshake::client::{self, generate_key, generate_request};
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::handshake::machine::TryParse;
 use tungstenite::http::header::{CONNECTION, HeaderName, UPGRADE};
 use tungstenite::http::{HeaderMap, StatusCode};
 use tungstenite::protocol::{Role, WebSocketConfig};
-use tungstenite::{Bytes, Message};
+use tungstenite::{Bytes, Error, Message};
 
-use crate::net::connection::Connection;
+use crate::net::connection::{Connection, STACK};
 use crate::net::error::AskError;
 use crate::net::url::Url;
 use crate::process::deadline::Deadline;
 use crate::process::memory;
 use crate::process::wait::Wait;
 
-/// The longest header of the answer to the upgrade, in bytes.
+/// The longest header of the response to the upgrade, in bytes.
 const HEADER_LIMIT: usize = 8 * 1024;
 
-/// The longest message, in bytes: twice what an Antelope chain by default puts into a block.
+/// The longest message, in bytes: twice the default size limit of an Antelope block.
 const MESSAGE_LIMIT: usize = 2 * 1024 * 1024;
 
-/// What is read at once; as much as a state history's first message.
+/// How many bytes are read at once: as many as a state history's first message has.
 const READ_BUFFER_SIZE: usize = 36 * 1024;
 
-/// As much memory as a conversation takes at most, in bytes: a message, its frames, and either twice
-/// while it grows; and what TLS needs.
+/// The most memory that an exchange takes, in bytes: a message and its frames, each held twice while its
+/// buffer grows, and what TLS needs.
 const MEMORY: usize = 16 * 1024 * 1024;
 
-/// A WebSocket whose upgrade has been accepted.
-pub struct WebSocket<S: Read + Write = Connection> {
-    socket: tungstenite::WebSocket<S>,
+/// A WebSocket, after the server has accepted the upgrade. `C` is the connection that carries it.
+pub struct WebSocket<C: Read + Write = Connection> {
+    socket: tungstenite::WebSocket<C>,
     deadline: Deadline,
 }
 
 impl WebSocket {
-    /// Connects to `url` and upgrades the connection, as `host` if one is given.
+    /// Connects to `url` and upgrades the connection. `host` replaces the `Host` header.
     pub fn open(url: &Url, host: Option<&str>, wait: &Wait) -> Result<Self, AskError> {
-        memory::to_ask(MEMORY)?;
+        memory::check_stack(STACK)?;
+        memory::check_heap(MEMORY)?;
         let deadline = wait.deadline();
-        let upgrade = generate_request(upgrade(url, host)?);
-        let (request, key) = upgrade.map_err(|error| classify(error, deadline))?;
-        let stream = Connection::open(url.origin(), wait)?;
-        Self::upgrade(stream, &request, &key, deadline)
+        let upgrade = generate_request(upgrade_request(url, host)?);
+        let (request, key) = upgrade.map_err(|error| ask_error(error, deadline))?;
+        let connection = Connection::open(url.origin(), wait)?;
+        Self::upgrade(connection, &request, &key, deadline)
     }
 }
 
-impl<S: Read + Write> WebSocket<S> {
-    /// Upgrades a connection with a request that holds this key.
+impl<C: Read + Write> WebSocket<C> {
+    /// Upgrades an open connection. `request` is the whole request, and `key` its `Sec-WebSocket-Key`.
     pub fn upgrade(
-        mut stream: S,
+        mut connection: C,
         request: &[u8],
         key: &str,
         deadline: Deadline,
     ) -> Result<Self, AskError> {
-        let classified = |error| classify(error, deadline);
-        let of_io = |error| AskError::of(&error, deadline);
-        stream.write_all(request).and_then(|()| stream.flush()).map_err(of_io)?;
+        let of_websocket = |error| ask_error(error, deadline);
+        let of_io = |error| AskError::from_io(&error, deadline);
+        connection.write_all(request).and_then(|()| connection.flush()).map_err(of_io)?;
 
-        // Not by the library's own loop, which takes an answer in many small pieces for an attack.
+        // tungstenite's own loop is not used: it takes a response in many small pieces for an attack.
         let mut head = Vec::new();
         let (length, response) = loop {
-            match Response::try_parse(&head).map_err(classified)? {
+            match client::Response::try_parse(&head).map_err(of_websocket)? {
                 Some((length, interim)) if is_interim(interim.status()) => {
                     head.drain(..length);
                     continue;
@@ -75,7 +77,7 @@ impl<S: Read + Write> WebSocket<S> {
             }
             let mut piece = [0; 1024];
             let room = piece.len().min(HEADER_LIMIT - head.len());
-            match stream.read(&mut piece[..room]).map_err(of_io)? {
+            match connection.read(&mut piece[..room]).map_err(of_io)? {
                 0 if room == 0 => return Err(AskError::LongHeader),
                 0 => return Err(AskError::Cut),
                 count => head.extend_from_slice(&piece[..count]),
@@ -89,7 +91,7 @@ impl<S: Read + Write> WebSocket<S> {
             .max_message_size(Some(MESSAGE_LIMIT))
             .max_frame_size(Some(MESSAGE_LIMIT));
         let socket = tungstenite::WebSocket::from_partially_read(
-            stream,
+            connection,
             first_bytes,
             Role::Client,
             Some(config),
@@ -97,16 +99,17 @@ impl<S: Read + Write> WebSocket<S> {
         Ok(Self { socket, deadline })
     }
 
-    /// Sends a binary message.
+    /// Sends one binary message.
     pub fn send(&mut self, bytes: impl Into<Bytes>) -> Result<(), AskError> {
         let sent = self.socket.send(Message::Binary(bytes.into()));
-        sent.map_err(|error| classify(error, self.deadline))
+        sent.map_err(|error| ask_error(error, self.deadline))
     }
 
-    /// The next text or binary message; pings are answered meanwhile.
+    /// Waits for the next text or binary message, and returns it. Answers pings while it waits. Fails if
+    /// the server closes the WebSocket.
     pub fn receive(&mut self) -> Result<Message, AskError> {
         loop {
-            match self.socket.read().map_err(|error| classify(error, self.deadline))? {
+            match self.socket.read().map_err(|error| ask_error(error, self.deadline))? {
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
                 Message::Close(_) => return Err(AskError::Cut),
                 message => return Ok(message),
@@ -115,19 +118,19 @@ impl<S: Read + Write> WebSocket<S> {
     }
 }
 
-/// Tells the server that there is no more to come. Its answer is not waited for, and what it sent unasked is
-/// not read: the kernel may then end the connection with a reset behind the close frame.
-impl<S: Read + Write> Drop for WebSocket<S> {
+/// Sends a close frame, and does not wait for the server's. If the server has sent more than was read, the
+/// kernel may reset the connection after the close frame.
+impl<C: Read + Write> Drop for WebSocket<C> {
     fn drop(&mut self) {
         let _ = self.socket.close(None);
     }
 }
 
-/// The request for the upgrade, RFC 6455, 4.1.
-fn upgrade(url: &Url, host: Option<&str>) -> Result<Request, AskError> {
+/// Returns the request for the upgrade; RFC 6455, 4.1.
+fn upgrade_request(url: &Url, host: Option<&str>) -> Result<client::Request, AskError> {
     let other = |error: tungstenite::http::Error| AskError::Other(error.to_string());
     let own_host = url.uri().authority().map_or("", |authority| authority.as_str());
-    Request::builder()
+    client::Request::builder()
         .uri(url.uri())
         .header("Host", host.unwrap_or(own_host))
         .header("Connection", "Upgrade")
@@ -138,9 +141,11 @@ fn upgrade(url: &Url, host: Option<&str>) -> Result<Request, AskError> {
         .map_err(other)
 }
 
-/// Fails unless the upgrade with this key was accepted as RFC 6455, 4.1, demands. The library's own
-/// verification knows `Connection: upgrade` alone, not in a list.
-fn verify(response: &Response, key: &str) -> Result<(), AskError> {
+/// Fails unless the response accepts the upgrade with this key, as RFC 6455, 4.1, demands.
+///
+/// tungstenite's own check is not used: it accepts `Connection: upgrade` only if `upgrade` is the only
+/// word.
+fn verify(response: &client::Response, key: &str) -> Result<(), AskError> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(AskError::NoUpgrade(response.status().as_u16()));
     }
@@ -162,22 +167,21 @@ fn verify(response: &Response, key: &str) -> Result<(), AskError> {
     }
 }
 
-/// Whether the answer proper follows behind an answer with this status; RFC 9110, 15.2.
+/// Returns whether another response follows one with this status; RFC 9110, 15.2.
 fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
-/// Whether a header's comma-separated list holds a word, in any case.
+/// Returns whether the comma-separated list in a header holds `token`, in upper or lower case.
 fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(token))
 }
 
-fn classify(error: tungstenite::Error, deadline: Deadline) -> AskError {
-    use tungstenite::Error;
-    use tungstenite::error::{CapacityError, ProtocolError};
+/// Returns what an error of tungstenite means.
+fn ask_error(error: Error, deadline: Deadline) -> AskError {
     match error {
-        Error::Io(error) => AskError::of(&error, deadline),
+        Error::Io(error) => AskError::from_io(&error, deadline),
         Error::ConnectionClosed
         | Error::AlreadyClosed
         | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => AskError::Cut,
@@ -188,6 +192,6 @@ fn classify(error: tungstenite::Error, deadline: Deadline) -> AskError {
             AskError::Malformed("HTTP")
         }
         Error::Protocol(_) | Error::Utf8(_) => AskError::Malformed("WebSocket message"),
-        other => AskError::Other(other.to_string()),
+        error => AskError::Other(error.to_string()),
     }
 }

@@ -1,21 +1,23 @@
 /*!
-What the process gives up before anything from the network reaches it, with Landlock.
+Giving up rights that a run does not need, with Landlock, before it reads anything from the network.
 
-From its arguments and the maintenance file on, a run only reads files and opens outgoing connections.
-What it never does it then cannot be made to do: no file is executed, written, made or removed, no port is
-bound, no other process is signalled. What is read stays open to it, since certificates, name servers and
-hosts are found in many places. A kernel without Landlock (before 5.13, or with it switched off) confines
-nothing, and nothing fails.
+A confined process can read files and open outgoing connections. It cannot execute, write, create or
+remove files. It cannot bind a TCP port (from Linux 6.7) or send signals to other processes (from Linux
+6.12). Reading is not restricted, because certificates, hosts and name servers are configured in many
+places. A kernel older than 5.13, or one with Landlock switched off, restricts nothing.
 */
 
 use landlock::{ABI, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr, RulesetError, Scope};
 
-/// The Landlock of Linux 6.12; what an older kernel does not know is left out.
+/// The version of Landlock in Linux 6.12. On an older kernel, the rights that it does not know are left
+/// out.
 const KNOWN: ABI = ABI::V6;
 
-/// Confines the process for the rest of its life, as far as the kernel can.
+/// Confines the process until its end, as far as the kernel can. Never fails: a run that the kernel
+/// does not confine still answers.
+///
+/// The restrictions apply to the calling thread and to the threads that it starts later.
 pub fn confine() {
-    // What the kernel refuses to take away is no reason not to answer.
     let _ = restrict();
 }
 
@@ -24,7 +26,7 @@ fn restrict() -> Result<(), RulesetError> {
         .handle_access(AccessFs::from_write(KNOWN) | AccessFs::Execute)?
         .handle_access(AccessNet::BindTcp)?
         .scope(BitFlags::from(Scope::Signal))?;
-    // Everything is handled and nothing allowed.
+    // Every right named above is handled, and no rule allows any of them.
     ruleset.create()?.restrict_self().map(|_| ())
 }
 
@@ -39,12 +41,12 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn what_is_confined_reads_and_connects_and_does_nothing_else() {
+    fn a_confined_thread_can_only_read_files_and_connect() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "there").unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        // It holds for the thread that calls it, and what that starts.
+        // A thread of its own, so that the other tests stay unconfined.
         let confined = thread::spawn(move || {
             restrict().expect("the kernel has Landlock");
             assert_eq!(fs::read_to_string(&file).unwrap(), "there");

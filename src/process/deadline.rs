@@ -1,14 +1,14 @@
 /*!
-The one time limit of a run: an absolute instant, made first thing and handed to whatever waits.
+The time limit of a run: one instant, fixed at the start and passed to everything that waits.
 */
 
 use std::time::{Duration, Instant};
 
-/// How long past the deadline the reply may still be written and the input drained, since a check may
-/// use up all its time. The contract allows 50 ms; the rest is left for a slow machine.
+/// How long after the deadline the reply may still be written and the input drained, since a check may
+/// use all the time before it. The contract allows 50 ms; the other half is left for slow machines.
 const GRACE: Duration = Duration::from_millis(25);
 
-/// The instant by which a run has to have its answer.
+/// The instant by which a run needs its answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     at: Instant,
@@ -16,28 +16,28 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The deadline of a run that began at `start` and may take `budget`.
+    /// Returns the deadline of a run that began at `start` and may take `budget`.
     pub fn new(start: Instant, budget: Duration) -> Self {
         Self { at: start + budget, budget }
     }
 
-    /// The instant itself.
+    /// Returns the instant itself.
     pub fn at(&self) -> Instant {
         self.at
     }
 
-    /// What the run was given in all, for error messages.
+    /// Returns the time that the whole run may take. Messages name it.
     pub fn budget(&self) -> Duration {
         self.budget
     }
 
-    /// What is left; zero when the deadline has passed.
+    /// Returns the time that is left. It is zero after the deadline.
     pub fn remaining(&self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
     }
 
-    /// When to stop reading and writing the connection.
-    pub fn leave_at(&self) -> Instant {
+    /// Returns the instant at which the run stops reading and writing the connection.
+    pub fn exit_at(&self) -> Instant {
         self.at + GRACE
     }
 }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadline_is_its_budget_behind_the_start() {
+    fn a_deadline_is_its_start_plus_its_budget() {
         let start = Instant::now();
         let deadline = Deadline::new(start, Duration::from_secs(60));
         assert_eq!(deadline.at(), start + Duration::from_secs(60));
@@ -58,9 +58,9 @@ mod tests {
     }
 
     #[test]
-    fn the_reply_may_leave_a_little_past_the_deadline_and_within_50_ms() {
+    fn the_run_leaves_after_the_deadline_but_within_50_ms() {
         let deadline = Deadline::new(Instant::now(), Duration::ZERO);
-        let grace = deadline.leave_at() - deadline.at();
+        let grace = deadline.exit_at() - deadline.at();
         assert!(grace > Duration::ZERO && grace < Duration::from_millis(50), "{grace:?}");
     }
 }

@@ -1,8 +1,16 @@
-//! The process and what it was started with: its descriptors, its deadline, its memory, its rights.
+//! The process and what the system gives it: descriptors 0 to 2, time, memory, threads, signals, rights.
 
 pub mod background;
 pub mod confinement;
-pub mod connection;
 pub mod deadline;
+pub mod input;
+pub mod kernel_files;
 pub mod memory;
+pub mod output;
+pub mod panics;
+pub mod peer;
+pub mod poll;
+pub mod request_line;
+pub mod signals;
+pub mod timed;
 pub mod wait;

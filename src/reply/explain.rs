@@ -1,35 +1,37 @@
 /*!
-The table of a run for people: every value against its limit, and how the reply came about.
+The table of `--explain`, for people: every value against its limit, and how the reply came about.
 */
 
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::net::url::without_secrets;
-use crate::reply::{Reply, number, printable, shown_value};
-use crate::verdict::{Outcome, Reading, Verdict};
+use crate::net::secrets::without_secrets;
+use crate::reply::description::{printable, show_number, shown_value};
+use crate::reply::line::Reply;
+use crate::reply::outcome::Outcome;
+use crate::verdict::Verdict;
+use crate::verdict::reading::Reading;
 
 /// The widest line, in columns.
 const WIDTH: usize = 80;
 
-/// The widths of the columns between name and source, and of the last; a space stands between columns.
+/// The widths of the columns with a fixed width. A space separates columns.
 const VALUE: usize = 11;
 const LIMIT: usize = 11;
 const FULL: usize = 5;
 const BAR: usize = 8;
 const TIME: usize = 9;
 
-/// The least width of the names, so that tables with short ones look alike.
+/// The least width of the column of names, so that most tables look alike.
 const NAME: usize = 14;
 
-/// What surrounds a row on a terminal that shows colours, by how full its limit is: ECMA-48's
-/// renditions for red, yellow and green.
+/// What begins and ends a coloured row on a terminal; the renditions of ECMA-48.
 const RED: &str = "\x1b[31m";
 const YELLOW: &str = "\x1b[33m";
 const GREEN: &str = "\x1b[32m";
 const PLAIN: &str = "\x1b[0m";
 
-/// From which part of a limit on a value is shown as near it.
+/// A value that uses at least this part of its limit is shown as near it.
 const NEAR: f64 = 0.8;
 
 /// Explains how a run for `request` ended in `reply`.
@@ -38,7 +40,7 @@ pub fn explain(
     outcome: &Outcome,
     reply: &Reply,
     took: Duration,
-    colour: bool,
+    has_colours: bool,
 ) -> String {
     let mut text = String::new();
     let request = without_secrets(request);
@@ -48,25 +50,27 @@ pub fn explain(
         if request.is_empty() { "none, so the defaults" } else { &request },
     );
     match outcome {
-        Outcome::Thresholds(verdict) | Outcome::Api(verdict) => table(&mut text, verdict, colour),
+        Outcome::Measured(verdict) => table(&mut text, verdict, has_colours),
         Outcome::Debug(_) => line(&mut text, "         ", "nothing was measured"),
         Outcome::Maintenance(_) => {
             line(&mut text, "problem  ", "a maintenance file is there, and nothing was measured");
         }
-        Outcome::Unmeasured(why) | Outcome::NotUnderstood(why) => line(&mut text, "problem  ", why),
+        Outcome::NotMeasured(fault) | Outcome::NotUnderstood(fault) => {
+            line(&mut text, "problem  ", &fault.to_string());
+        }
     }
     line(&mut text, "reply    ", reply.to_string().trim_end());
     line(&mut text, "time     ", &milliseconds(took));
     text
 }
 
-fn table(text: &mut String, verdict: &Verdict, colour: bool) {
+fn table(text: &mut String, verdict: &Verdict, has_colours: bool) {
     let columns = Columns::of(&verdict.readings);
     if !verdict.readings.is_empty() {
         columns.row(text, ["check", "value", "limit", "full", "", "source", "time"]);
     }
     for reading in &verdict.readings {
-        let [begin, end] = if colour { [paint(reading), PLAIN] } else { ["", ""] };
+        let [begin, end] = if has_colours { [colour(reading), PLAIN] } else { ["", ""] };
         let value = match shown_value(reading) {
             Some(value) => with_unit(value, reading.unit, VALUE),
             None => "none".to_owned(),
@@ -78,10 +82,10 @@ fn table(text: &mut String, verdict: &Verdict, colour: bool) {
             _ => "-".to_owned(),
         };
         text.push_str(begin);
-        // A request may name a key with anything in it.
+        // A request may contain any bytes.
         let mut name = printable(&reading.name);
         if name.len() > columns.name {
-            // Too long for its column: a line of its own.
+            // The name is too long for its column and gets a line of its own.
             line(text, "", &name);
             name.clear();
         }
@@ -103,19 +107,19 @@ fn table(text: &mut String, verdict: &Verdict, colour: bool) {
         let skipped = verdict.skipped.join(", ");
         line(text, "skipped  ", &format!("{skipped}: not reported, and not asked for by name"));
     }
-    for fault in verdict.all_faults() {
-        line(text, "problem  ", fault);
+    for sentence in verdict.sentences() {
+        line(text, "problem  ", &sentence);
     }
 }
 
-/// The widths of the columns that depend on what is in them.
+/// The widths of the columns that depend on their content.
 struct Columns {
     name: usize,
     source: usize,
 }
 
 impl Columns {
-    /// As wide as what is in them needs, and the names no wider than the line allows.
+    /// Each column is as wide as its content. Names that would make a line too long are left out.
     fn of(readings: &[Reading]) -> Self {
         let widest = |widths: &mut dyn Iterator<Item = usize>| widths.max().unwrap_or_default();
         let source = widest(&mut readings.iter().map(|reading| reading.source.len()));
@@ -127,7 +131,7 @@ impl Columns {
         Self { name: name.max(NAME), source }
     }
 
-    /// `check`, `value`, `limit`, `full`, its bar, `source` and `time` in their columns.
+    /// Writes `check`, `value`, `limit`, `full`, its bar, `source` and `time` in their columns.
     fn row(&self, text: &mut String, cells: [&str; 7]) {
         let Self { name: name_width, source: source_width } = self;
         let [name, value, limit, full, bar, source, time] = cells;
@@ -139,7 +143,7 @@ impl Columns {
     }
 }
 
-/// A text behind its label, broken between words where it is too long for a line.
+/// Writes a text after its label, and breaks lines that are too long between words.
 fn line(text: &mut String, label: &str, content: &str) {
     let indent = " ".repeat(label.len());
     let mut label = label;
@@ -159,7 +163,8 @@ fn line(text: &mut String, label: &str, content: &str) {
     }
 }
 
-fn paint(reading: &Reading) -> &'static str {
+/// The colour of a row.
+fn colour(reading: &Reading) -> &'static str {
     match reading.fullness() {
         full if full > 1.0 || reading.is_exceeded() => RED,
         full if full >= NEAR => YELLOW,
@@ -167,7 +172,7 @@ fn paint(reading: &Reading) -> &'static str {
     }
 }
 
-/// How much of the limit is used, full at the limit; empty where there is no value.
+/// How much of the limit is used: a full bar is all of it. Empty without a value.
 fn bar(reading: &Reading) -> String {
     if reading.value.is_err() {
         return String::new();
@@ -176,10 +181,10 @@ fn bar(reading: &Reading) -> String {
     "#".repeat(filled) + &".".repeat(BAR - filled)
 }
 
-/// A value with its unit; with an exponent where all its digits are too wide.
+/// A value with its unit. It has an exponent where its digits need more than `width` columns.
 fn with_unit(value: f64, unit: &str, width: usize) -> String {
     let shown = |value: String| format!("{value} {unit}").trim_end().to_owned();
-    let plain = shown(number(value));
+    let plain = shown(show_number(value));
     if plain.len() > width { shown(format!("{value:.1e}")) } else { plain }
 }
 
@@ -194,11 +199,13 @@ fn milliseconds(time: Duration) -> String {
 mod tests {
     use super::*;
 
-    use crate::reply::maintenance::Maintenance;
-    use crate::reply::{State, Style};
-    use crate::verdict::Bound;
+    use crate::reply::line::Style;
+    use crate::reply::outcome::FixedReply;
+    use crate::reply::state::State;
+    use crate::verdict::fault::Fault;
+    use crate::verdict::reading::Bound;
 
-    fn reading(name: &str, unit: &'static str, value: Result<f64, String>, limit: f64) -> Reading {
+    fn reading(name: &str, unit: &'static str, value: Result<f64, Fault>, limit: f64) -> Reading {
         let took = Duration::from_micros(1250);
         let bound = Bound::Below;
         Reading {
@@ -212,19 +219,19 @@ mod tests {
         }
     }
 
-    fn explained(outcome: &Outcome, colour: bool) -> String {
+    fn explained(outcome: &Outcome, has_colours: bool) -> String {
         let reply = Reply::new(outcome, Style { describe: true, ..Style::default() });
-        explain("cpu 90", outcome, &reply, Duration::from_millis(2), colour)
+        explain("cpu 90", outcome, &reply, Duration::from_millis(2), has_colours)
     }
 
     #[test]
-    fn every_value_stands_against_its_limit() {
-        let outcome = Outcome::Thresholds(Verdict {
+    fn every_value_is_shown_against_its_limit() {
+        let outcome = Outcome::Measured(Verdict {
             readings: vec![
                 reading("cpu", "%", Ok(12.56), 90.0),
                 reading("publishers", "", Ok(99.0), 100.0),
                 reading("band-in", "Mbps", Ok(250.0), 100.0),
-                reading("hls", "", Err("hls: no streams_hls on the page".to_owned()), 100.0),
+                reading("hls", "", Err("hls: no streams_hls on the page".into()), 100.0),
             ],
             skipped: vec!["band-out".to_owned()],
             ..Verdict::default()
@@ -246,7 +253,7 @@ time     2.0 ms
     }
 
     fn shown(readings: Vec<Reading>, colour: bool) -> Vec<String> {
-        let text = explained(&Outcome::Thresholds(Verdict::of(readings)), colour);
+        let text = explained(&Outcome::Measured(Verdict::of(readings)), colour);
         text.lines().map(str::to_owned).collect()
     }
 
@@ -263,12 +270,12 @@ time     2.0 ms
     }
 
     #[test]
-    fn of_what_is_not_there_nothing_is_said() {
-        let nothing = explained(&Outcome::Api(Verdict::default()), false);
+    fn a_verdict_without_values_has_no_table() {
+        let nothing = explained(&Outcome::Measured(Verdict::default()), false);
         assert_eq!(nothing, "request  cpu 90\nreply    up\ntime     2.0 ms\n");
         let unasked = Reply::internal_error();
         let text =
-            explain("", &Outcome::Unmeasured("why".to_owned()), &unasked, Duration::ZERO, false);
+            explain("", &Outcome::NotMeasured("why".into()), &unasked, Duration::ZERO, false);
         assert_eq!(
             text,
             "request  none, so the defaults\nproblem  why\nreply    fail\ntime     0.0 ms\n"
@@ -276,7 +283,7 @@ time     2.0 ms
     }
 
     #[test]
-    fn from_a_thousand_percent_on_the_rest_is_not_shown() {
+    fn a_percentage_of_1000_or_more_is_shown_as_more_than_999() {
         for (value, percent) in [(999.0, " 999% "), (1000.0, " >999% "), (1e9, " >999% ")] {
             let row = &shown(vec![reading("a", "", Ok(value), 100.0)], false)[2];
             assert!(row.contains(percent), "{row}");
@@ -286,8 +293,8 @@ time     2.0 ms
     }
 
     #[test]
-    fn red_is_beyond_the_limit_yellow_near_it_and_green_below() {
-        for (value, bound, colour) in [
+    fn a_row_is_red_beyond_its_limit_yellow_near_it_and_green_below() {
+        for (value, bound, expected) in [
             (79.9, Bound::Below, GREEN),
             (80.0, Bound::Below, YELLOW),
             (99.9, Bound::Below, YELLOW),
@@ -296,13 +303,13 @@ time     2.0 ms
             (100.1, Bound::AtMost, RED),
         ] {
             let reading = Reading { bound, ..reading("a", "", Ok(value), 100.0) };
-            assert_eq!(paint(&reading), colour, "{value} {bound:?}");
+            assert_eq!(colour(&reading), expected, "{value} {bound:?}");
         }
-        assert_eq!(paint(&reading("a", "", Err("gone".to_owned()), 100.0)), RED);
+        assert_eq!(colour(&reading("a", "", Err("gone".into()), 100.0)), RED);
     }
 
     #[test]
-    fn the_bar_is_an_eighth_a_character_and_full_at_the_limit() {
+    fn each_character_of_the_bar_is_an_eighth_of_the_limit() {
         for (value, shown) in [
             (0.0, "........"),
             (12.4, "........"),
@@ -313,11 +320,11 @@ time     2.0 ms
         ] {
             assert_eq!(bar(&reading("a", "", Ok(value), 100.0)), shown, "{value}");
         }
-        assert_eq!(bar(&reading("a", "", Err("gone".to_owned()), 100.0)), "");
+        assert_eq!(bar(&reading("a", "", Err("gone".into()), 100.0)), "");
     }
 
     #[test]
-    fn a_value_has_an_exponent_where_its_digits_are_too_wide() {
+    fn a_value_has_an_exponent_if_its_digits_need_too_many_columns() {
         assert_eq!(with_unit(123_456.0, "Mbps", 11), "123456 Mbps");
         assert_eq!(with_unit(1_234_567.0, "Mbps", 11), "1.2e6 Mbps");
         assert_eq!(with_unit(12_345_678_901.0, "", 11), "12345678901");
@@ -333,7 +340,7 @@ time     2.0 ms
     }
 
     #[test]
-    fn a_long_text_is_broken_between_words_and_a_long_word_within() {
+    fn a_long_text_is_broken_between_words_and_a_long_word_anywhere() {
         let broken = |content: &str| {
             let mut text = String::new();
             line(&mut text, "problem  ", content);
@@ -352,9 +359,9 @@ time     2.0 ms
     }
 
     #[test]
-    fn a_name_is_printable_whatever_it_was_in_the_request() {
+    fn a_name_is_printable_whatever_the_request_contains() {
         let readings = vec![reading("stat:\u{1b}[2Jé\u{7f}", "", Ok(1.0), 5.0)];
-        let table = explained(&Outcome::Thresholds(Verdict::of(readings)), false);
+        let table = explained(&Outcome::Measured(Verdict::of(readings)), false);
         assert!(table.contains("\nstat:?[2J?? "), "{table}");
         assert!(table.lines().all(|line| line == printable(line)), "{table}");
     }
@@ -365,15 +372,19 @@ time     2.0 ms
         let name = format!("stat:{}", "x".repeat(100));
         let readings = vec![
             reading(&name, "", Ok(f64::MAX), 1e-300),
-            reading(&name, "Mbps", Err(long.clone()), 1e12),
+            reading(&name, "Mbps", Err(long.clone().into()), 1e12),
             reading("a", "%", Ok(123_456_789_012_345.6), 0.000_000_001),
         ];
-        let reason = long.clone();
+        let fixed =
+            FixedReply { state: State::Drain, weight_percent: None, description: long.clone() };
         for outcome in [
-            Outcome::Thresholds(Verdict { faults: vec![long.clone()], ..Verdict::of(readings) }),
-            Outcome::NotUnderstood(long.clone()),
-            Outcome::Unmeasured(long),
-            Outcome::Maintenance(Maintenance { state: State::Drain, reason }),
+            Outcome::Measured(Verdict {
+                faults: vec![long.clone().into()],
+                ..Verdict::of(readings)
+            }),
+            Outcome::NotUnderstood(long.clone().into()),
+            Outcome::NotMeasured(long.into()),
+            Outcome::Maintenance(fixed),
         ] {
             for line in explained(&outcome, false).lines() {
                 assert!(line.len() <= WIDTH, "{line}");

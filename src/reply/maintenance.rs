@@ -1,92 +1,105 @@
 /*!
-The maintenance file: while it is there, it is the answer.
+The maintenance file: while it exists, it names the reply.
 
-Whoever put it there wanted the server out, so whatever is wrong with it is no reason to send traffic.
+Somebody created the file to take the server out. So a file that cannot be read takes the server out too.
 */
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use crate::process::background;
 use crate::process::deadline::Deadline;
-use crate::reply::State;
+use crate::reply::outcome::FixedReply;
+use crate::reply::state::State;
 
-/// As much of the file as can matter, in bytes: its first line, of which the description is cut.
+/// The longest part of the file that is read, in bytes. Only its first line counts, and descriptions are
+/// far shorter.
 const READ_LIMIT: u64 = 4096;
 
-/// What the file says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Maintenance {
-    pub state: State,
-    /// Why, in the words of who wrote the file, or what is wrong with it; may be empty.
-    pub reason: String,
+/// Why a maintenance file cannot be read.
+#[derive(Debug)]
+enum FileError {
+    Io(io::Error),
+    DanglingLink,
+    NotAFile,
+    Background(background::BackgroundError),
 }
 
-impl Maintenance {
-    /// Reads the file at `path`; `None` if there is none.
-    ///
-    /// Aside, since the file may be on a file system that hangs.
-    pub fn read(path: &Path, deadline: Deadline) -> Option<Self> {
-        let file = path.to_owned();
-        let content = background::run(move || read(&file), deadline)
-            .unwrap_or_else(|problem| Err(format!("reading it {problem}")));
-        match content {
-            Ok(content) => content.map(|content| Self::parse(&content)),
-            Err(error) => {
-                let reason = format!("maintenance file: {error}: {}", path.display());
-                Some(Self { state: State::Maint, reason })
-            }
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::DanglingLink => f.write_str("it is a link to nothing"),
+            Self::NotAFile => f.write_str("it is no regular file"),
+            Self::Background(error) => write!(f, "reading it {error}"),
         }
     }
+}
 
-    /// The first word is the state, the rest of its line the reason; a file that begins with anything
-    /// else is maintenance, and its first line is the reason.
-    pub fn parse(content: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(content);
-        let line = text.trim_start().lines().next().unwrap_or_default().trim();
-        let (word, rest) = line.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((line, ""));
-        let (state, reason) = match word {
-            "maint" => (State::Maint, rest),
-            "drain" => (State::Drain, rest),
-            "down" => (State::Down, rest),
-            "stopped" => (State::Stopped, rest),
-            _ => (State::Maint, line),
-        };
-        // The description's mark may stand before the reason already.
-        Self { state, reason: reason.trim_start_matches(['#', ' ', '\t']).trim_end().to_owned() }
+impl From<io::Error> for FileError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
     }
 }
 
-/// The beginning of a file, `None` if nothing is there, or what is wrong with it.
-type Content = Result<Option<Vec<u8>>, String>;
+/// The reply that the file at `path` names, or `None` if there is no file.
+///
+/// A file system may hang, so the file is read in the background.
+pub fn read(path: &Path, deadline: Deadline) -> Option<FixedReply> {
+    let file = path.to_owned();
+    let content = background::run(move || read_beginning(&file), deadline)
+        .unwrap_or_else(|error| Err(FileError::Background(error)));
+    match content {
+        Ok(content) => content.map(|content| parse(&content)),
+        Err(error) => {
+            let description = format!("maintenance file: {error}: {}", path.display());
+            Some(FixedReply { state: State::Maint, weight_percent: None, description })
+        }
+    }
+}
 
-/// The beginning of the file at `path`, `None` if nothing is there. Fails with what is wrong.
-fn read(path: &Path) -> Content {
-    let not_found = |error: &io::Error| error.kind() == ErrorKind::NotFound;
-    // Looked at before it is opened: to open a device or a named pipe has effects of its own.
+/// Parses the first line of a file: its first word is the state, the rest is the description. A line that
+/// begins with another word is the description of `maint`.
+pub fn parse(content: &[u8]) -> FixedReply {
+    let text = String::from_utf8_lossy(content);
+    let line = text.trim_start().lines().next().unwrap_or_default().trim();
+    let (word, rest) = line.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((line, ""));
+    let (state, description) = match word {
+        "maint" => (State::Maint, rest),
+        "drain" => (State::Drain, rest),
+        "down" => (State::Down, rest),
+        "stopped" => (State::Stopped, rest),
+        _ => (State::Maint, line),
+    };
+    // The file may already contain the `#` that begins a description.
+    let description = description.trim_start_matches(['#', ' ', '\t']).trim_end().to_owned();
+    FixedReply { state, weight_percent: None, description }
+}
+
+/// The beginning of the file at `path`, or `None` if there is no file.
+fn read_beginning(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    let is_not_found = |error: &io::Error| error.kind() == ErrorKind::NotFound;
+    // Checked before it is opened: opening a device or a named pipe has side effects.
     match fs::symlink_metadata(path) {
-        Err(error) if not_found(&error) => return Ok(None),
-        Err(error) => return Err(error.to_string()),
+        Err(error) if is_not_found(&error) => return Ok(None),
+        Err(error) => return Err(error.into()),
         Ok(_) => {}
     }
     match fs::metadata(path) {
-        Err(error) if not_found(&error) => return Err("it is a link to nothing".to_owned()),
-        Err(error) => return Err(error.to_string()),
-        Ok(metadata) if !metadata.is_file() => return Err("it is no regular file".to_owned()),
+        Err(error) if is_not_found(&error) => return Err(FileError::DanglingLink),
+        Err(error) => return Err(error.into()),
+        Ok(metadata) if !metadata.is_file() => return Err(FileError::NotAFile),
         Ok(_) => {}
     }
-    match File::open(path).and_then(read_beginning) {
-        // It has just been removed.
-        Err(error) if not_found(&error) => Ok(None),
-        content => content.map(Some).map_err(|error| error.to_string()),
-    }
-}
-
-fn read_beginning(file: File) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    file.take(READ_LIMIT).read_to_end(&mut content)?;
-    Ok(content)
+    match File::open(path).and_then(|file| file.take(READ_LIMIT).read_to_end(&mut content)) {
+        Ok(_) => Ok(Some(content)),
+        // The file was removed a moment ago.
+        Err(error) if is_not_found(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]
@@ -94,8 +107,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_word_is_the_state_and_the_rest_of_its_line_the_reason() {
-        for (content, state, reason) in [
+    fn the_first_word_is_the_state_and_the_rest_of_its_line_the_description() {
+        for (content, state, description) in [
             ("", State::Maint, ""),
             (" \n", State::Maint, ""),
             ("maint", State::Maint, ""),
@@ -110,16 +123,17 @@ mod tests {
             ("drain# why", State::Maint, "drain# why"),
             ("\u{0}\u{1}", State::Maint, "\u{0}\u{1}"),
         ] {
-            let expected = Maintenance { state, reason: reason.to_owned() };
-            assert_eq!(Maintenance::parse(content.as_bytes()), expected, "{content:?}");
+            let description = description.to_owned();
+            let expected = FixedReply { state, weight_percent: None, description };
+            assert_eq!(parse(content.as_bytes()), expected, "{content:?}");
         }
     }
 
     #[test]
-    fn what_is_wrong_with_a_file_is_said() {
+    fn an_unreadable_file_is_reported_with_its_problem() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let problem = |name: &str| read(&path(name)).unwrap_err();
+        let problem = |name: &str| read_beginning(&path(name)).unwrap_err().to_string();
         std::os::unix::fs::symlink("nowhere", path("dangling")).unwrap();
         std::os::unix::fs::symlink("loop", path("loop")).unwrap();
         fs::create_dir(path("folder")).unwrap();
@@ -128,14 +142,14 @@ mod tests {
         assert!(problem("loop").contains("symbolic links"), "{}", problem("loop"));
         assert_eq!(problem("folder"), "it is no regular file");
         assert!(problem("file/below").contains("Not a directory"), "{}", problem("file/below"));
-        assert_eq!(read(&path("file")), Ok(Some(b"drain".to_vec())));
-        assert_eq!(read(&path("none")), Ok(None));
+        assert_eq!(read_beginning(&path("file")).unwrap(), Some(b"drain".to_vec()));
+        assert_eq!(read_beginning(&path("none")).unwrap(), None);
     }
 
     #[test]
-    fn the_beginning_of_a_file_is_enough() {
+    fn only_the_beginning_of_a_file_is_read() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), [b'x'; 5000]).unwrap();
-        assert_eq!(read(file.path()), Ok(Some(vec![b'x'; 4096])));
+        assert_eq!(read_beginning(file.path()).unwrap(), Some(vec![b'x'; 4096]));
     }
 }

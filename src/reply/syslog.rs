@@ -1,6 +1,4 @@
-/*!
-Replies that are not `up`, in the system's log.
-*/
+//! Replies in the system's log, for `--syslog`.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -8,10 +6,11 @@ use std::process;
 
 use syslog::{Facility, Formatter3164, LogFormat};
 
-use crate::net::url::without_secrets;
-use crate::process::connection::Peer;
-use crate::reply::{Reply, Style, printable};
-use crate::verdict::Outcome;
+use crate::net::secrets::without_secrets;
+use crate::process::peer::Peer;
+use crate::reply::description::printable;
+use crate::reply::line::{Reply, Style};
+use crate::reply::outcome::Outcome;
 
 /// Where syslog listens.
 const SOCKET: &str = "/dev/log";
@@ -19,10 +18,10 @@ const SOCKET: &str = "/dev/log";
 /// The longest request that is logged, in characters.
 const REQUEST_LIMIT: usize = 200;
 
-/// Logs the reply to a run that ended like this, always with its description, with whom it went to
-/// and what was asked. A log that is missing or full loses the line: nothing waits for it.
+/// Logs the peer, the request and the reply that expresses `outcome`, always with its description. The
+/// line is lost if the log is missing or full: a run never waits for it.
 pub fn write(outcome: &Outcome, peer: &Peer, request: &str) {
-    // Nothing in the request may look like its end.
+    // The log puts the request between quotes, so it must not contain any.
     let request: String = printable(&without_secrets(request)).replace(['"', '\\'], "'");
     let request: String = request.chars().take(REQUEST_LIMIT).collect();
     let reply = Reply::new(outcome, Style { describe: true, ..Style::default() }).to_string();
@@ -34,7 +33,7 @@ pub fn write(outcome: &Outcome, peer: &Peer, request: &str) {
         pid: process::id(),
     };
     let mut line = Vec::new();
-    // syslog's own writer is not used: it waits.
+    // The crate's own writer would wait for the log.
     if formatter.format(&mut line, syslog::Severity::LOG_WARNING, message).is_ok() {
         let _ = send(&line, Path::new(SOCKET));
     }

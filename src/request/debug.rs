@@ -1,47 +1,44 @@
-/*!
-`debug|REPLY`: the reply that the request asks for, to try HAProxy's side.
-*/
+//! `debug|REPLY`: the request names its reply, to try HAProxy's side.
 
 use std::fmt;
 
-use crate::reply::{State, WEIGHTS};
-use crate::request::NotUnderstood;
+use crate::reply::outcome::FixedReply;
+use crate::reply::state::{State, WEIGHTS};
+use crate::request::not_understood::{Mistake, NotUnderstood};
 
-/// A reply in the words of the request.
+/// A request that names its reply.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Debug {
-    pub state: State,
-    pub weight_percent: Option<u16>,
-    pub description: String,
+pub struct DebugRequest {
+    pub reply: FixedReply,
 }
 
-impl Debug {
-    /// Parses `STATE[ WEIGHT%][#description]`. A leading `ready` is understood and left to the options.
+impl DebugRequest {
+    /// Parses `[ready ]STATE[ WEIGHT%][#description]`. `ready` is accepted, but the options decide about it.
     pub fn parse(reply: &str) -> Result<Self, NotUnderstood> {
         let (words, description) = reply.split_once('#').unwrap_or((reply, ""));
         let mut words = words.split_ascii_whitespace().peekable();
         words.next_if_eq(&"ready");
         let word = words.next().unwrap_or_default();
-        let state = State::ALL.into_iter().find(|state| state.word() == word).ok_or_else(|| {
-            let states = State::ALL.map(State::word).join(", ");
-            NotUnderstood::new(word, format!("is none of {states}"))
-        })?;
+        let state = State::ALL.into_iter().find(|state| state.word() == word);
+        let state = state.ok_or_else(|| NotUnderstood::new(word, Mistake::UnknownState))?;
         let weight_percent = words.next().map(parse_weight).transpose()?;
-        match words.next() {
-            None => Ok(Self { state, weight_percent, description: description.trim().to_owned() }),
-            Some(word) => Err(NotUnderstood::new(word, "is more than STATE WEIGHT% # description")),
+        if let Some(word) = words.next() {
+            return Err(NotUnderstood::new(word, Mistake::TooManyWords));
         }
+        let description = description.trim().to_owned();
+        Ok(Self { reply: FixedReply { state, weight_percent, description } })
     }
 }
 
-/// The words of the request, from which it could be parsed again.
-impl fmt::Display for Debug {
+/// The text of the request. Parsing it gives the same request.
+impl fmt::Display for DebugRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "debug|{}", self.state.word())?;
-        if let Some(percent) = self.weight_percent {
+        let FixedReply { state, weight_percent, description } = &self.reply;
+        write!(f, "debug|{}", state.word())?;
+        if let Some(percent) = weight_percent {
             write!(f, " {percent}%")?;
         }
-        match self.description.as_str() {
+        match description.as_str() {
             "" => Ok(()),
             description => write!(f, " # {description}"),
         }
@@ -53,7 +50,7 @@ fn parse_weight(word: &str) -> Result<u16, NotUnderstood> {
     let percent = digits.and_then(|digits| digits.parse().ok());
     percent
         .filter(|percent| WEIGHTS.contains(percent))
-        .ok_or_else(|| NotUnderstood::new(word, "is no weight from 0% to 256%"))
+        .ok_or_else(|| NotUnderstood::new(word, Mistake::NotAWeight))
 }
 
 #[cfg(test)]
@@ -69,11 +66,11 @@ mod tests {
             ("up 50%", State::Up, Some(50), ""),
             ("ready drain 0%#x", State::Drain, Some(0), "x"),
         ] {
-            let expected = Debug { state, weight_percent, description: description.to_owned() };
-            assert_eq!(Debug::parse(text), Ok(expected), "{text}");
+            let reply = FixedReply { state, weight_percent, description: description.to_owned() };
+            assert_eq!(DebugRequest::parse(text).unwrap(), DebugRequest { reply }, "{text}");
         }
         for text in ["", "#x", "ready", "failed", "UP", "up 50", "up 257%", "up -1%", "up 1% 2%"] {
-            assert!(Debug::parse(text).is_err(), "{text}");
+            assert!(DebugRequest::parse(text).is_err(), "{text}");
         }
     }
 }

@@ -1,95 +1,111 @@
-//! AtomicAssets (eosio-contract-api): its stores, the head block it knows, and its readers; `/health`.
+/*!
+`atomic`: judges AtomicAssets (eosio-contract-api) by what `/health` says about its databases, its head block
+and its readers.
+*/
 
-use super::{Answer, Api, BLOCKS_AND_HOST, Limit, block_number, field, list, text, whole_number};
 use crate::net::error::AskError;
-use crate::net::url::Url;
+use crate::services::antelope_api::{self, FIELDS};
+use crate::services::blocks::Tolerance;
+use crate::services::fault::BrokenPart;
+use crate::services::json_answer::{
+    AnswerError, JsonAnswer, block_number, field, list, text, whole_number, wrong,
+};
+use crate::services::service::Service;
 use crate::text::json::Json;
 use crate::verdict::Verdict;
+use crate::verdict::fault::Fault;
 
-pub const API: Api = Api {
+pub const SERVICE: Service = Service {
     name: "atomic",
-    url: Url::http,
-    fields: BLOCKS_AND_HOST,
-    ask: |service| judge(&service.get_json(PATH)?, &service.limit()),
+    fields: FIELDS,
+    allows_url_first: true,
+    parse: |fields| antelope_api::parse(fields, "/health", judge),
 };
 
-/// The older name of the same.
-pub const CONTRACT: Api = Api { name: "contract", ..API };
+/// The older name of the same service.
+pub const CONTRACT: Service = Service { name: "contract", ..SERVICE };
 
-const PATH: &str = "/health";
+/// The databases that must be `OK`. The status of `chain` does not count: it is `ERROR` when the head block is
+/// 20 s old, even if the request allows more.
+const DATABASES: [&str; 2] = ["postgres", "redis"];
 
-/// How many blocks a reader may be behind in any case: readers commit in batches, and the head that is
-/// reported is nodeos's, so without a limit of its own a stuck reader would look healthy.
+/// A reader may lag by this many blocks in any case, because readers commit in batches. The head block comes
+/// from nodeos, so it does not show that a reader is stuck. Only this limit does.
 const READER_BLOCKS: u64 = 180;
 
-pub fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
+pub fn judge(answer: &JsonAnswer, tolerance: &Tolerance) -> Result<Verdict, AnswerError> {
     if answer.status >= 300 {
-        let faults = vec![AskError::Status(answer.status).to_string()];
-        return Ok(Verdict::broken(faults));
+        return Ok(Verdict::broken(vec![AskError::Status(answer.status).into()]));
     }
     let data = field(answer.success()?, &["data"])?;
-    let faults = broken(data);
-    if !faults.is_empty() {
-        return Ok(Verdict::broken(faults));
+    let broken: Vec<Fault> = broken_databases(data).map(Into::into).collect();
+    if !broken.is_empty() {
+        return Ok(Verdict::broken(broken));
     }
-    for service in ["postgres", "redis"] {
-        text(field(data, &[service, "status"])?, "status")?;
+    for database in DATABASES {
+        text(field(data, &[database, "status"])?, "status")?;
     }
     let head_ms = head_time_ms(field(data, &["chain", "head_time"])?)?;
-    let mut readings = vec![limit.time(head_ms)];
-    let reported = field(data, &["postgres", "readers"]).ok();
-    let readers = match reported.filter(|readers| readers.written().starts_with('[')) {
-        Some(readers) => list(readers, "readers")?,
-        None => Vec::new(),
-    };
-    let numbers: Vec<Json> =
-        readers.into_iter().filter_map(|reader| reader.get("block_num")).collect();
-    if !numbers.is_empty() {
+    let mut readings = vec![tolerance.time(head_ms)];
+    let blocks = reader_blocks(data)?;
+    if !blocks.is_empty() {
         let head = block_number(field(data, &["chain", "head_block"])?, "head_block")?;
-        let limit = Limit { blocks: limit.blocks.max(READER_BLOCKS), ..*limit };
-        for number in numbers {
-            // A reader that is ahead of a head that is asked for more rarely is not behind.
-            let block = block_number(number, "block_num")?.min(head);
-            readings.push(limit.distance("reader's", block, head));
+        let tolerance = Tolerance { blocks: tolerance.blocks.max(READER_BLOCKS), ..*tolerance };
+        for block in blocks {
+            // AtomicAssets asks nodeos for the head block from time to time, so a reader may be ahead of it.
+            let block = block_number(block, "block_num")?.min(head);
+            readings.push(tolerance.distance("reader's", block, head));
         }
     }
     Ok(Verdict::of(readings))
 }
 
-/// Sentences on the stores that report themselves as anything but `OK`. Not on the chain, which calls
-/// itself broken as soon as its head is 20 s old, whatever the limit.
-fn broken(data: Json) -> Vec<String> {
-    let status = |store: &&str| {
-        let status = data.get(store)?.get("status")?.text()?;
-        (status != "OK").then(|| format!("{store} reports {status}"))
-    };
-    ["postgres", "redis"].iter().filter_map(status).collect()
+/// Returns the databases whose status is not `OK`.
+fn broken_databases(data: Json) -> impl Iterator<Item = BrokenPart> {
+    DATABASES.into_iter().filter_map(move |name| {
+        let status = data.get(name)?.get("status")?.text()?;
+        (status != "OK").then(|| BrokenPart { name: name.to_owned(), status })
+    })
 }
 
-/// A time in milliseconds since 1970; nothing up to 0 is one.
-fn head_time_ms(value: Json) -> Result<i128, String> {
+/// Returns the block numbers that readers report.
+fn reader_blocks(data: Json) -> Result<Vec<Json>, AnswerError> {
+    let readers = field(data, &["postgres", "readers"]).ok();
+    match readers.filter(|readers| readers.written().starts_with('[')) {
+        Some(readers) => {
+            let readers = list(readers, "readers")?.into_iter();
+            Ok(readers.filter_map(|reader| reader.get("block_num")).collect())
+        }
+        None => Ok(Vec::new()),
+    }
+}
+
+/// A time in milliseconds since 1970. It must be above 0.
+fn head_time_ms(value: Json) -> Result<i128, AnswerError> {
     let number = whole_number(value).filter(|number| *number > 0);
-    number.ok_or_else(|| "reports no time as head_time".to_owned())
+    number.ok_or_else(|| wrong("time", "head_time"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{answer, changed, limit};
     use super::*;
 
     use serde_json::{Value, json};
+
+    use crate::services::blocks::tests::tolerance;
+    use crate::services::json_answer::tests::{answer, changed};
 
     const FIXTURE: &str = include_str!("../../tests/fixtures/antelope/atomic_health.json");
     const HEAD: u64 = 263_148_621;
     const READER: &str = "/data/postgres/readers/0/block_num";
 
-    fn judged(blocks: u64, lag_ms: i128, changes: &[(&str, Value)]) -> Result<bool, String> {
-        let verdict = judge(&answer(changed(FIXTURE, changes)), &limit(blocks, lag_ms));
+    fn judged(blocks: u64, lag_ms: i128, changes: &[(&str, Value)]) -> Result<bool, AnswerError> {
+        let verdict = judge(&answer(changed(FIXTURE, changes)), &tolerance(blocks, lag_ms));
         verdict.map(|verdict| verdict.is_up())
     }
 
     #[test]
-    fn the_head_time_is_within_half_a_second_a_block() {
+    fn the_head_block_may_differ_by_half_a_second_for_each_block() {
         for sign in [1, -1] {
             assert_eq!(judged(15, sign * 7500, &[]), Ok(true));
             assert_eq!(judged(15, sign * 7501, &[]), Ok(false));
@@ -102,12 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn no_reader_is_more_than_180_blocks_behind_or_more_than_are_allowed() {
-        for (blocks, behind, is_up) in
+    fn a_reader_may_lag_180_blocks_or_what_the_request_allows() {
+        for (blocks, lag, is_up) in
             [(10, 180, true), (10, 181, false), (200, 200, true), (200, 201, false)]
         {
-            for number in [json!(HEAD - behind), json!((HEAD - behind).to_string())] {
-                assert_eq!(judged(blocks, 0, &[(READER, number)]), Ok(is_up), "{blocks} {behind}");
+            for number in [json!(HEAD - lag), json!((HEAD - lag).to_string())] {
+                assert_eq!(judged(blocks, 0, &[(READER, number)]), Ok(is_up), "{blocks} {lag}");
             }
         }
         assert_eq!(judged(10, 0, &[(READER, json!(HEAD + 1000))]), Ok(true));
@@ -125,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn its_stores_are_ok() {
+    fn both_databases_must_be_ok() {
         for status in ["/data/postgres/status", "/data/redis/status"] {
             assert_eq!(judged(10, 0, &[(status, json!("ERROR"))]), Ok(false), "{status}");
             for value in [json!(null), json!(1)] {
@@ -137,10 +153,10 @@ mod tests {
     }
 
     #[test]
-    fn an_error_status_is_down_whatever_the_body() {
+    fn an_error_status_is_down_whatever_the_body_holds() {
         for status in [300, 404, 500, 503] {
-            let answer = Answer { status, body: Err("sent more than 1 MiB".to_owned()) };
-            assert_eq!(judge(&answer, &limit(10, 0)).map(|verdict| verdict.is_up()), Ok(false));
+            let answer = JsonAnswer { status, body: Err(AskError::TooLarge) };
+            assert_eq!(judge(&answer, &tolerance(10, 0)).map(|verdict| verdict.is_up()), Ok(false));
         }
     }
 }

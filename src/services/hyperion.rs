@@ -1,64 +1,84 @@
-//! Hyperion, strictly: its index, every service, nodeos's head block time, missing blocks.
+//! `hyperion`: judges Hyperion strictly, by its index, all its parts, the head block's time and missing blocks.
 
-use super::v2::{ELASTICSEARCH, Fault, NODEOS, PATH, Services};
-use super::{Answer, Api, BLOCKS_AND_HOST, Limit, iso_time_ms, whole_number};
-use crate::net::url::Url;
+use std::error::Error;
+use std::fmt;
+
+use crate::services::antelope_api::{self, FIELDS};
+use crate::services::blocks::Tolerance;
+use crate::services::hyperion_health::{ELASTICSEARCH, HyperionHealth, NODEOS, PATH};
+use crate::services::json_answer::{AnswerError, JsonAnswer, iso_time_ms, whole_number, wrong};
+use crate::services::service::Service;
 use crate::verdict::Verdict;
+use crate::verdict::fault::Fault;
 
-pub const API: Api = Api {
+pub const SERVICE: Service = Service {
     name: "hyperion",
-    url: Url::http,
-    fields: BLOCKS_AND_HOST,
-    ask: |service| judge(&service.get_json(PATH)?, &service.limit()),
+    fields: FIELDS,
+    allows_url_first: false,
+    parse: |fields| antelope_api::parse(fields, PATH, judge),
 };
 
-pub fn judge(answer: &Answer, limit: &Limit) -> Result<Verdict, String> {
-    let services = Services::of(answer.success()?)?;
-    let missing = missing_blocks(&services);
-    let mut faults: Vec<_> = services.faults().iter().map(Fault::to_string).collect();
+pub fn judge(answer: &JsonAnswer, tolerance: &Tolerance) -> Result<Verdict, AnswerError> {
+    let health = HyperionHealth::of(answer.success()?)?;
+    let missing = missing_blocks(&health);
+    let mut faults: Vec<Fault> = health.broken_parts().into_iter().map(Into::into).collect();
     if let Ok(count @ 1..) = missing {
-        faults.push(format!("missing blocks: {count}"));
+        faults.push(MissingBlocks(count).into());
     }
     let readings = || {
-        services.require_statuses()?;
-        let head = services.number(NODEOS, "head_block_num")?;
-        let indexed = services.number(ELASTICSEARCH, "last_indexed_block")?;
+        health.require_statuses()?;
+        let head = health.block_number(NODEOS, "head_block_num")?;
+        let indexed = health.block_number(ELASTICSEARCH, "last_indexed_block")?;
         let time = "head_block_time";
-        let head_ms = iso_time_ms(services.data(NODEOS, time)?, time)?;
+        let head_ms = iso_time_ms(health.data(NODEOS, time)?, time)?;
         missing?;
-        Ok(vec![limit.distance("indexed", indexed, head), limit.time(head_ms)])
+        Ok(vec![tolerance.distance("indexed", indexed, head), tolerance.time(head_ms)])
     };
     match readings() {
         Ok(readings) => Ok(Verdict { faults, ..Verdict::of(readings) }),
         Err(error) if faults.is_empty() => Err(error),
-        // What it says itself to be broken has been measured.
+        // A Hyperion that reports itself as broken was measured, and it is bad.
         Err(_) => Ok(Verdict::broken(faults)),
     }
 }
 
-/// How many blocks the index lacks; some versions say -1 for none.
-fn missing_blocks(services: &Services) -> Result<i128, String> {
+/// The index lacks this many blocks.
+#[derive(Debug)]
+struct MissingBlocks(i128);
+
+impl Error for MissingBlocks {}
+
+impl fmt::Display for MissingBlocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "missing blocks: {}", self.0)
+    }
+}
+
+/// The number of blocks that the index lacks. Some versions report -1 instead of 0.
+fn missing_blocks(health: &HyperionHealth) -> Result<i128, AnswerError> {
     let name = "missing_blocks";
-    let number = whole_number(services.data(ELASTICSEARCH, name)?);
-    number.ok_or_else(|| format!("reports no number as {name}"))
+    let number = whole_number(health.data(ELASTICSEARCH, name)?);
+    number.ok_or_else(|| wrong("number", name))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{answer, changed, limit};
     use super::*;
 
     use serde_json::{Value, json};
 
+    use crate::services::blocks::tests::tolerance;
+    use crate::services::json_answer::tests::{answer, changed};
+
     const FIXTURE: &str = include_str!("../../tests/fixtures/antelope/v2_health.json");
 
-    fn judged(lag_ms: i128, changes: &[(&str, Value)]) -> Result<bool, String> {
-        let verdict = judge(&answer(changed(FIXTURE, changes)), &limit(10, lag_ms));
+    fn judged(lag_ms: i128, changes: &[(&str, Value)]) -> Result<bool, AnswerError> {
+        let verdict = judge(&answer(changed(FIXTURE, changes)), &tolerance(10, lag_ms));
         verdict.map(|verdict| verdict.is_up())
     }
 
     #[test]
-    fn both_the_index_and_the_head_block_are_within_the_limit() {
+    fn both_the_index_and_the_head_block_must_be_within_the_limit() {
         for sign in [1, -1] {
             assert_eq!(judged(sign * 5000, &[]), Ok(true));
             assert_eq!(judged(sign * 5001, &[]), Ok(false));
@@ -71,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn every_service_is_ok_or_warns() {
+    fn every_part_must_report_ok_or_warning() {
         for service in ["/health/0/status", "/health/1/status", "/health/2/status"] {
             assert_eq!(judged(0, &[(service, json!("Warning"))]), Ok(true));
             for status in [json!("Error"), json!("ok"), json!("")] {
@@ -90,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_blocks_are_not_above_zero() {
+    fn missing_blocks_must_not_be_above_zero() {
         let pointer = "/health/2/service_data/missing_blocks";
         for (value, verdict) in [
             (json!(0), Ok(true)),
@@ -107,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_head_blocks_time_there_is_no_verdict() {
+    fn an_answer_without_the_head_blocks_time_leads_to_no_verdict() {
         for value in [json!(null), json!(0), json!("soon")] {
             let pointer = "/health/1/service_data/head_block_time";
             assert!(judged(0, &[(pointer, value.clone())]).is_err(), "{value}");

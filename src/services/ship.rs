@@ -1,44 +1,110 @@
 /*!
-State history (SHIP): its logs against the head block, and the head block's own timestamp, which tells
-the lag without another node; `state_history_plugin`'s protocol over a WebSocket.
+`ship`: judges state history (SHIP) by its logs and its head block. The protocol is that of nodeos's
+`state_history_plugin`, over a WebSocket.
 
-The server's first message is its ABI, as text. Everything behind it is binary, in the ABI's terms: a
-variant's index as varuint32, then the fields in order, integers little-endian.
+The head block contains its time. So its age is known without another node.
+
+The server's first message is its ABI, as text. Later messages are binary. They begin with a number
+(varuint32) that says what they are. Then come the fields. Integers are little-endian.
 */
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
 
 use tungstenite::{Bytes, Message};
 
-use super::{Api, Field, Limit};
 use crate::net::error::AskError;
-use crate::net::url::Url;
+use crate::net::url::{Protocol, Url};
 use crate::net::websocket::WebSocket;
+use crate::process::wait::Wait;
+use crate::services::blocks::{Blocks, Tolerance};
+use crate::services::service::{Check, Service};
 use crate::verdict::Verdict;
+use crate::verdict::fault::Fault;
 
-pub const API: Api = Api {
+pub const SERVICE: Service = Service {
     name: "ship",
-    url: Url::websocket,
-    fields: &[Field::Blocks],
-    ask: |service| {
-        let mut socket = service.open_websocket()?;
-        judge(|request| ask(&mut socket, request), || service.limit())
+    fields: &["URL", "BLOCKS"],
+    allows_url_first: false,
+    parse: |fields| {
+        let (url, blocks) = (fields.url(Protocol::WebSocket)?, fields.parse()?);
+        Ok(Arc::new(StateHistory { url, blocks }))
     },
 };
 
-/// Asks for the status and the head block with `ask`, and judges them; the limit is asked for behind
-/// both.
+#[derive(Debug)]
+struct StateHistory {
+    url: Url,
+    blocks: Blocks,
+}
+
+impl Check for StateHistory {
+    fn url(&self) -> &Url {
+        &self.url
+    }
+
+    fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
+        let mut socket = WebSocket::open(&self.url, None, wait)?;
+        Ok(judge(|request| exchange(&mut socket, request), || self.blocks.around_now())?)
+    }
+}
+
+impl fmt::Display for StateHistory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}|{}", self.url.uri(), self.blocks)
+    }
+}
+
+/// Why a state history cannot be judged.
+#[derive(Debug, PartialEq)]
+pub enum ShipError {
+    Ask(AskError),
+    /// The message is not a result of this kind.
+    NotA(&'static str),
+    NoHead,
+    /// The answer does not hold this block.
+    NoBlock(u32),
+    Incomplete,
+    LongNumber,
+}
+
+impl Error for ShipError {}
+
+impl fmt::Display for ShipError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ask(error) => error.fmt(f),
+            Self::NotA(result) => write!(f, "sent something else than a {result}"),
+            Self::NoHead => f.write_str("reports no head block"),
+            Self::NoBlock(block) => write!(f, "sent no block {block}, its head"),
+            Self::Incomplete => f.write_str("sent a message that ends early"),
+            Self::LongNumber => f.write_str("sent a number of more than 32 bits"),
+        }
+    }
+}
+
+impl From<AskError> for ShipError {
+    fn from(error: AskError) -> Self {
+        Self::Ask(error)
+    }
+}
+
+/// Asks for the status and the head block, and judges them. `tolerance` reads the clock. It is called after
+/// both requests, so the time that they take counts as lag.
 pub fn judge(
-    mut ask: impl FnMut(Vec<u8>) -> Result<Bytes, String>,
-    limit: impl FnOnce() -> Limit,
-) -> Result<Verdict, String> {
+    mut ask: impl FnMut(Vec<u8>) -> Result<Bytes, ShipError>,
+    tolerance: impl FnOnce() -> Tolerance,
+) -> Result<Verdict, ShipError> {
     let status = ask(vec![GET_STATUS_REQUEST_V0])?;
     let status = Status::parse(&status)?;
     let faults = status.faults();
     if !faults.is_empty() {
-        return Ok(Verdict::broken(faults));
+        return Ok(Verdict::broken(faults.into_iter().map(Into::into).collect()));
     }
     let block = ask(get_block_request(status.head))?;
     let head_ms = block_time_ms(&block, status.head)?;
-    Ok(Verdict::of(vec![limit().time(head_ms)]))
+    Ok(Verdict::of(vec![tolerance().time(head_ms)]))
 }
 
 const GET_STATUS_REQUEST_V0: u8 = 0;
@@ -54,64 +120,83 @@ const ID_SIZE: usize = 32;
 /// from there.
 const BLOCK_TIMESTAMP_EPOCH_MS: i128 = 946_684_800_000;
 
-/// How long one slot of a `block_timestamp_type` is.
+/// The length of one slot of a `block_timestamp_type`, in milliseconds.
 const SLOT_MS: i128 = 500;
 
-/// Sends a request and returns the next binary message. Text is the ABI, which is not needed.
-fn ask(socket: &mut WebSocket, request: Vec<u8>) -> Result<Bytes, String> {
-    let answer = || -> Result<Bytes, AskError> {
-        socket.send(request)?;
-        loop {
-            if let Message::Binary(answer) = socket.receive()? {
-                return Ok(answer);
-            }
+/// Sends a request and returns the next binary message. Skips the ABI, which is text.
+fn exchange(socket: &mut WebSocket, request: Vec<u8>) -> Result<Bytes, ShipError> {
+    socket.send(request)?;
+    loop {
+        if let Message::Binary(answer) = socket.receive()? {
+            return Ok(answer);
         }
-    };
-    answer().map_err(|error| error.to_string())
+    }
 }
 
-/// What a state history says of itself; `get_status_result_v0`.
+/// What a state history reports about itself; `get_status_result_v0`.
 #[derive(Debug, PartialEq)]
 struct Status {
     head: u32,
-    /// One past the last block of each log; 0 if the node does not keep it.
+    /// The number after the last block in the log of traces. 0 if the node does not keep this log.
     trace_end: u32,
+    /// The number after the last block in the log of the chain state. 0 if the node does not keep this log.
     chain_state_end: u32,
 }
 
 impl Status {
-    /// Fails with a sentence on what is no status, or one without a head block.
-    fn parse(message: &[u8]) -> Result<Self, String> {
+    /// Fails if the message is not a status, or reports no head block.
+    fn parse(message: &[u8]) -> Result<Self, ShipError> {
         let mut decoder = Decoder(message);
         if decoder.varuint32()? != GET_STATUS_RESULT_V0 {
-            return Err("sent something else than a status".to_owned());
+            return Err(ShipError::NotA("status"));
         }
         let head = decoder.block_position()?;
         let _last_irreversible = decoder.block_position()?;
         let [_trace_begin, trace_end] = [decoder.u32()?, decoder.u32()?];
         let [_chain_state_begin, chain_state_end] = [decoder.u32()?, decoder.u32()?];
         match head {
-            0 => Err("reports no head block".to_owned()),
+            0 => Err(ShipError::NoHead),
             head => Ok(Self { head, trace_end, chain_state_end }),
         }
     }
 
-    /// Sentences on logs that do not end at the head block, or on there being none.
-    fn faults(&self) -> Vec<String> {
+    /// Returns the logs that do not end at the head block. A node that keeps no log at all is a fault too.
+    fn faults(&self) -> Vec<LogFault> {
         let logs = [("traces", self.trace_end), ("chain state", self.chain_state_end)];
         let kept: Vec<_> = logs.into_iter().filter(|(_, end)| *end != 0).collect();
         if kept.is_empty() {
-            return vec!["keeps neither traces nor chain state".to_owned()];
+            return vec![LogFault::NoLog];
         }
-        let (head, last) = (self.head, |end: u32| end - 1);
-        kept.into_iter()
-            .filter(|(_, end)| last(*end) != head)
-            .map(|(log, end)| format!("{log} to block {}, head is {head}", last(end)))
+        let head = self.head;
+        let last_blocks = kept.into_iter().map(|(log, end)| (log, end - 1));
+        last_blocks
+            .filter(|(_, last)| *last != head)
+            .map(|(log, last)| LogFault::WrongEnd { log, last, head })
             .collect()
     }
 }
 
-/// `get_blocks_request_v0` for one block alone, without its traces and deltas.
+/// What is wrong with the logs of a state history.
+#[derive(Debug)]
+enum LogFault {
+    NoLog,
+    WrongEnd { log: &'static str, last: u32, head: u32 },
+}
+
+impl Error for LogFault {}
+
+impl fmt::Display for LogFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoLog => f.write_str("keeps neither traces nor chain state"),
+            Self::WrongEnd { log, last, head } => {
+                write!(f, "{log} to block {last}, head is {head}")
+            }
+        }
+    }
+}
+
+/// A `get_blocks_request_v0` for one block, without its traces and deltas.
 fn get_block_request(block: u32) -> Vec<u8> {
     let max_messages_in_flight = 1;
     let mut request = vec![GET_BLOCKS_REQUEST_V0];
@@ -124,12 +209,12 @@ fn get_block_request(block: u32) -> Vec<u8> {
     request
 }
 
-/// When `block` was made, in milliseconds since 1970, from a `get_blocks_result_v0`. Fails with a
-/// sentence if that holds another block, or none.
-fn block_time_ms(message: &[u8], block: u32) -> Result<i128, String> {
+/// The time of `block` in a `get_blocks_result_v0`, in milliseconds since 1970. Fails if the result does
+/// not hold that block.
+fn block_time_ms(message: &[u8], block: u32) -> Result<i128, ShipError> {
     let mut decoder = Decoder(message);
     if decoder.varuint32()? != GET_BLOCKS_RESULT_V0 {
-        return Err("sent something else than a block".to_owned());
+        return Err(ShipError::NotA("block"));
     }
     let _head = decoder.block_position()?;
     let _last_irreversible = decoder.block_position()?;
@@ -141,72 +226,64 @@ fn block_time_ms(message: &[u8], block: u32) -> Result<i128, String> {
             let slot = Decoder(bytes).u32()?;
             Ok(BLOCK_TIMESTAMP_EPOCH_MS + i128::from(slot) * SLOT_MS)
         }
-        _ => Err(format!("sent no block {block}, its head")),
+        _ => Err(ShipError::NoBlock(block)),
     }
 }
 
-/// Reads a message from its front.
+/// Reads the fields of a message one after the other.
 struct Decoder<'a>(&'a [u8]);
 
 impl<'a> Decoder<'a> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or_else(ends_early)?;
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], ShipError> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(ShipError::Incomplete)?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    fn u8(&mut self) -> Result<u8, String> {
+    fn u8(&mut self) -> Result<u8, ShipError> {
         self.array().map(u8::from_le_bytes)
     }
 
-    fn u32(&mut self) -> Result<u32, String> {
+    fn u32(&mut self) -> Result<u32, ShipError> {
         self.array().map(u32::from_le_bytes)
     }
 
-    /// Seven bits a byte, the lowest first.
-    fn varuint32(&mut self) -> Result<u32, String> {
+    /// Reads seven bits from each byte, the lowest first.
+    fn varuint32(&mut self) -> Result<u32, ShipError> {
         let mut value = 0;
         for shift in (0..32).step_by(7) {
             let byte = self.u8()?;
             value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
-                return u32::try_from(value).map_err(|_| too_long());
+                return u32::try_from(value).map_err(|_| ShipError::LongNumber);
             }
         }
-        Err(too_long())
+        Err(ShipError::LongNumber)
     }
 
-    /// A block's number; its identifier is passed over.
-    fn block_position(&mut self) -> Result<u32, String> {
+    /// Reads a block's number and skips its identifier.
+    fn block_position(&mut self) -> Result<u32, ShipError> {
         let block = self.u32()?;
         let _identifier: [u8; ID_SIZE] = self.array()?;
         Ok(block)
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], String> {
+    fn bytes(&mut self) -> Result<&'a [u8], ShipError> {
         let size = self.varuint32()? as usize;
-        let (taken, rest) = self.0.split_at_checked(size).ok_or_else(ends_early)?;
+        let (taken, rest) = self.0.split_at_checked(size).ok_or(ShipError::Incomplete)?;
         self.0 = rest;
         Ok(taken)
     }
 
     fn optional<T>(
         &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, String>,
-    ) -> Result<Option<T>, String> {
+        read: impl FnOnce(&mut Self) -> Result<T, ShipError>,
+    ) -> Result<Option<T>, ShipError> {
         match self.u8()? {
             0 => Ok(None),
             _ => read(self).map(Some),
         }
     }
-}
-
-fn too_long() -> String {
-    "sent a number of more than 32 bits".to_owned()
-}
-
-fn ends_early() -> String {
-    "sent a message that ends early".to_owned()
 }
 
 #[cfg(test)]
@@ -230,8 +307,11 @@ mod tests {
     }
 
     #[test]
-    fn each_log_that_is_kept_has_to_end_at_the_head() {
-        let faults = |ends| Status::parse(&status(100, ends)).unwrap().faults();
+    fn every_kept_log_must_end_at_the_head() {
+        let faults = |ends| {
+            let faults = Status::parse(&status(100, ends)).unwrap().faults();
+            faults.iter().map(LogFault::to_string).collect::<Vec<_>>()
+        };
         for ends in [[101, 101], [101, 0], [0, 101]] {
             assert_eq!(faults(ends), Vec::<String>::new(), "{ends:?}");
         }
@@ -245,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_needs_no_chain_id_and_a_head() {
+    fn a_status_needs_a_head_but_no_chain_id() {
         let whole = status(100, [101, 101]);
         let old = &whole[..whole.len() - 32];
         assert_eq!(Status::parse(old), Status::parse(&whole));
@@ -253,12 +333,12 @@ mod tests {
             assert!(Status::parse(&old[..length]).is_err(), "{length}");
         }
         assert!(Status::parse(&block(100, 5)).is_err());
-        let headless = [vec![0], vec![0; 88]].concat();
-        assert_eq!(Status::parse(&headless), Err("reports no head block".to_owned()));
+        let without_head = [vec![0], vec![0; 88]].concat();
+        assert_eq!(Status::parse(&without_head), Err(ShipError::NoHead));
     }
 
     #[test]
-    fn a_blocks_time_counts_half_seconds_since_2000() {
+    fn a_block_time_counts_half_seconds_since_2000() {
         assert_eq!(block_time_ms(&block(100, 0), 100), Ok(946_684_800_000));
         // 2022-08-17T14:16:36.5Z
         let slot = (1_660_745_796 - 946_684_800) * 2 + 1;
@@ -270,17 +350,17 @@ mod tests {
             assert!(block_time_ms(&whole[..length], 100).is_err(), "{length}");
         }
         let none = [vec![1], position(100), position(99), vec![0; 5]].concat();
-        assert_eq!(block_time_ms(&none, 100), Err("sent no block 100, its head".to_owned()));
+        assert_eq!(block_time_ms(&none, 100), Err(ShipError::NoBlock(100)));
     }
 
     #[test]
-    fn one_block_is_requested() {
+    fn a_request_names_one_block() {
         let request = [1, 100, 0, 0, 0, 101, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0];
         assert_eq!(get_block_request(100), request);
     }
 
     #[test]
-    fn a_number_has_an_end_within_32_bits() {
+    fn a_number_has_at_most_32_bits() {
         let largest = [0xff, 0xff, 0xff, 0xff, 0x0f];
         for (bytes, number) in [(&[0x05][..], 5), (&[0x80, 0x01], 128), (&largest, u32::MAX)] {
             assert_eq!(Decoder(bytes).varuint32(), Ok(number));

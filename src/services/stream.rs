@@ -1,39 +1,84 @@
-//! Hyperion streaming: that the Socket.IO engine behind `/stream/` answers.
+//! `stream`: judges Hyperion streaming by whether the Socket.IO engine at `/stream/` answers.
 
-use super::Api;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
 use crate::net::error::AskError;
-use crate::net::url::Url;
+use crate::net::http;
+use crate::net::url::{Protocol, Url};
+use crate::process::wait::Wait;
+use crate::services::service::{Check, Service};
 use crate::text::json::Json;
 use crate::verdict::Verdict;
+use crate::verdict::fault::Fault;
 
-pub const API: Api = Api {
+pub const SERVICE: Service = Service {
     name: "stream",
-    url: Url::http,
-    fields: &[],
-    ask: |service| {
-        let answer = service.get("/stream/")?;
-        let (status, body) = match answer.status {
-            status @ (200..=299 | ENGINE_ERROR) => (status, answer.read_body()),
-            status => (status, Err(AskError::Status(status))),
-        };
-        judge(status, &body.map_err(|error| error.to_string())?)
-    },
+    fields: &["URL"],
+    allows_url_first: false,
+    parse: |fields| Ok(Arc::new(Streaming { url: fields.url(Protocol::Http)? })),
 };
 
 /// The HTTP status of the engine's own errors.
 const ENGINE_ERROR: u16 = 400;
 
-pub fn judge(status: u16, body: &[u8]) -> Result<Verdict, String> {
+#[derive(Debug)]
+struct Streaming {
+    url: Url,
+}
+
+impl Check for Streaming {
+    fn url(&self) -> &Url {
+        &self.url
+    }
+
+    fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
+        let response = http::get(&self.url.join("/stream/"), None, wait)?;
+        match response.status {
+            status @ (200..=299 | ENGINE_ERROR) => Ok(judge(status, &response.read_body()?)?),
+            status => Err(AskError::Status(status).into()),
+        }
+    }
+}
+
+impl fmt::Display for Streaming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.url.uri().fmt(f)
+    }
+}
+
+/// Why an answer leads to no verdict.
+#[derive(Debug, PartialEq)]
+pub enum StreamError {
+    /// A web server answered, but not the engine.
+    NotTheEngine,
+    Ask(AskError),
+}
+
+impl Error for StreamError {}
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotTheEngine => f.write_str("sent no answer of a Socket.IO engine"),
+            Self::Ask(error) => error.fmt(f),
+        }
+    }
+}
+
+pub fn judge(status: u16, body: &[u8]) -> Result<Verdict, StreamError> {
     if is_unknown_transport(body) || (status != ENGINE_ERROR && is_handshake(body)) {
         return Ok(Verdict::default());
     }
     match status {
-        ENGINE_ERROR => Err(AskError::Status(status).to_string()),
-        _ => Err("sent no answer of a Socket.IO engine".to_owned()),
+        ENGINE_ERROR => Err(StreamError::Ask(AskError::Status(status))),
+        _ => Err(StreamError::NotTheEngine),
     }
 }
 
-/// Whether the engine says that it was not told a transport; engine.io's error 0, with [`ENGINE_ERROR`].
+/// Whether the engine answers that the request named no transport; engine.io's error 0, sent with
+/// [`ENGINE_ERROR`].
 fn is_unknown_transport(body: &[u8]) -> bool {
     Json::parse(body).is_some_and(|json| {
         let [code, message] = json.members(["code", "message"]);
@@ -43,7 +88,7 @@ fn is_unknown_transport(body: &[u8]) -> bool {
 }
 
 /// Whether this is the engine's first packet: `0` and an object with a session identifier. Before
-/// engine.io 4 its length and a colon came first, or length and 0xff in bytes.
+/// engine.io 4 the packet's length comes first: digits and a colon, or bytes and 0xff.
 fn is_handshake(body: &[u8]) -> bool {
     let Some(start) = body.iter().position(|byte| *byte == b'{') else {
         return false;
@@ -62,12 +107,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_engine_is_known_by_its_error_or_its_first_packet() {
+    fn the_engine_is_recognised_by_its_error_or_its_first_packet() {
         let unknown = r#"{"code":0,"message":"Transport unknown"}"#;
         let spaced = r#" { "message" : "Transport unknown", "code" : 0 } "#;
         let packet = r#"0{"sid":"ab","upgrades":["websocket"],"pingInterval":25000}"#;
         for (status, body) in [(400, unknown), (200, unknown), (400, spaced), (200, packet)] {
-            assert_eq!(judge(status, body.as_bytes()), Ok(Verdict::default()), "{status} {body}");
+            assert!(judge(status, body.as_bytes()).unwrap().is_up(), "{status} {body}");
         }
         for before in ["96:", "\u{0}\u{9}\u{6}"] {
             assert!(judge(200, format!("{before}{packet}2:40").as_bytes()).is_ok(), "{before:?}");
@@ -76,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_answer_is_not_the_engines() {
+    fn any_other_answer_leads_to_no_verdict() {
         for body in [
             "",
             "0",
@@ -92,8 +137,9 @@ mod tests {
             r#"{"code":5,"message":"Transport unknown"}"#,
             r#"{"code":0}"#,
         ] {
-            assert!(judge(200, body.as_bytes()).is_err(), "{body}");
-            assert_eq!(judge(400, body.as_bytes()), Err("answered HTTP 400".to_owned()), "{body}");
+            let error = |status| judge(status, body.as_bytes()).unwrap_err();
+            assert_eq!(error(200), StreamError::NotTheEngine, "{body}");
+            assert_eq!(error(400), StreamError::Ask(AskError::Status(400)), "{body}");
         }
     }
 }

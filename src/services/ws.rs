@@ -1,12 +1,45 @@
-//! Any WebSocket server: that it accepts the upgrade is all that is asked of it.
+//! `ws`: judges any WebSocket server by whether it accepts the upgrade.
 
-use super::{Api, Field};
-use crate::net::url::Url;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::net::url::{Protocol, Url};
+use crate::net::websocket::WebSocket;
+use crate::process::wait::Wait;
+use crate::services::host::Host;
+use crate::services::service::{Check, Service};
 use crate::verdict::Verdict;
+use crate::verdict::fault::Fault;
 
-pub const API: Api = Api {
+pub const SERVICE: Service = Service {
     name: "ws",
-    url: Url::websocket,
-    fields: &[Field::Host],
-    ask: |service| service.open_websocket().map(|_| Verdict::default()),
+    fields: &["URL", "HOST"],
+    allows_url_first: false,
+    parse: |fields| {
+        let (url, host) = (fields.url(Protocol::WebSocket)?, fields.parse()?);
+        Ok(Arc::new(WebSocketServer { url, host }))
+    },
 };
+
+#[derive(Debug)]
+struct WebSocketServer {
+    url: Url,
+    host: Host,
+}
+
+impl Check for WebSocketServer {
+    fn url(&self) -> &Url {
+        &self.url
+    }
+
+    fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
+        WebSocket::open(&self.url, self.host.header(), wait)?;
+        Ok(Verdict::default())
+    }
+}
+
+impl fmt::Display for WebSocketServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.url.uri(), self.host)
+    }
+}

@@ -1,9 +1,9 @@
 /*!
-JSON that is looked into only where something is asked for.
+JSON in which only the wanted values are decoded.
 
-To check that a document is one takes no memory, and the time of reading it once, whatever it holds; nothing
-is made of what is not asked for. So a service's answer cannot make a run late or large, and what is odd in
-it (numbers beyond all range, say) spoils only itself.
+A service may send any JSON, and it must not make a run late or large. So a document is checked in one
+pass, which decodes nothing and works at any depth. A value is decoded when it is asked for. An odd
+value, such as a number out of range, makes only itself unreadable.
 */
 
 use std::borrow::Cow;
@@ -12,24 +12,25 @@ use std::fmt;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The longest text that is read, in bytes as it is written: names, times and figures are far shorter.
+/// The longest string that is decoded, in bytes as written in the document. Names, times and figures are
+/// far shorter.
 const LONGEST_TEXT: usize = 1024;
 
-/// A value within a document that has been checked.
+/// A value in a document that has been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a>(&'a str);
 
-/// Why a value is not taken for a list.
+/// A value is not a list, or the list is too long.
 #[derive(Debug, PartialEq, Eq)]
-pub struct NoList;
+pub struct NotAList;
 
 impl<'a> Json<'a> {
-    /// The value that a document holds; `None` if it is no JSON.
+    /// Returns the value that a document consists of, or `None` if the document is not valid JSON.
     pub fn parse(document: &'a [u8]) -> Option<Self> {
         serde_json::from_slice::<&RawValue>(document).ok().map(Self::of)
     }
 
-    /// The value that a text begins with; `None` if it begins with none.
+    /// Returns the value at the start of a text, or `None` if there is none. Anything may follow it.
     pub fn at_start_of(text: &'a [u8]) -> Option<Self> {
         let mut values = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
         values.next()?.ok().map(Self::of)
@@ -39,21 +40,22 @@ impl<'a> Json<'a> {
         Self(value.get())
     }
 
-    /// The value as it is written in the document.
+    /// Returns the value as it is written in the document.
     pub fn written(self) -> &'a str {
         self.0
     }
 
-    /// The member of an object by this name: the last, if there are several, and none that is null.
+    /// Returns the member of an object with this name. If a name is repeated, the last one wins. Returns
+    /// `None` if there is no such member, if it is null, or if the value is not an object.
     pub fn get(self, name: &str) -> Option<Self> {
         let [member] = self.members([name]);
         member
     }
 
-    /// The same for several names.
+    /// Does what [`Json::get`] does, for several names in one pass.
     pub fn members<const N: usize>(self, names: [&str; N]) -> [Option<Self>; N] {
         let mut members = [None; N];
-        // Another value has no members.
+        // A value that is not an object has no members.
         let _ = self.for_each_member(|name, value| {
             for (wanted, member) in names.iter().zip(&mut members) {
                 if *wanted == name {
@@ -64,28 +66,29 @@ impl<'a> Json<'a> {
         members
     }
 
-    /// Hands the name and the value of each member of an object to `take`. Fails for another value, and at a
-    /// name that is no text: half a pair of surrogates.
+    /// Calls `take` with the name and the value of each member of an object. Fails if the value is not an
+    /// object, and at a name that is not valid Unicode (half of a surrogate pair).
     pub fn for_each_member(self, take: impl FnMut(&str, Self)) -> Result<(), serde_json::Error> {
         serde_json::Deserializer::from_str(self.0).deserialize_map(Members { take })
     }
 
-    /// The elements of a list of no more than `most`. Fails for a longer one, and for what is no list.
-    pub fn elements(self, most: usize) -> Result<Vec<Self>, NoList> {
+    /// Returns the elements of a list. Fails if the value is not a list, or has more than `most` elements.
+    pub fn elements(self, most: usize) -> Result<Vec<Self>, NotAList> {
         serde_json::Deserializer::from_str(self.0)
             .deserialize_seq(Elements { most })
-            .map_err(|_| NoList)
+            .map_err(|_| NotAList)
     }
 
-    /// What a string says; `None` for another value, and for one that is longer than [`LONGEST_TEXT`].
+    /// Returns the text of a string. Returns `None` for any other value, and for a string of more than
+    /// 1024 bytes.
     pub fn text(self) -> Option<String> {
-        // Looked at first, since to be told of an error takes longer.
+        // Checked first, because a parser's error costs more time.
         let is_short_string = self.0.starts_with('"') && self.0.len() <= LONGEST_TEXT;
         if is_short_string { serde_json::from_str(self.0).ok() } else { None }
     }
 }
 
-/// Takes an object's members.
+/// Passes an object's members to `take`.
 struct Members<T> {
     take: T,
 }
@@ -105,7 +108,7 @@ impl<'de, T: FnMut(&str, Json<'de>)> Visitor<'de> for Members<T> {
     }
 }
 
-/// Collects a list's elements.
+/// Collects the elements of a list, at most `most`.
 struct Elements {
     most: usize,
 }
@@ -138,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_document_is_json() {
+    fn a_document_is_json_only_as_a_whole() {
         for document in ["{}", " [1, 2] ", "5", "\"a\"", "null", "{\"a\": 1e999}"] {
             assert!(Json::parse(document.as_bytes()).is_some(), "{document}");
         }
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_the_last_of_its_name_and_null_is_none() {
+    fn the_last_member_of_a_name_wins_and_null_counts_as_absent() {
         let object = json(r#"{"a": 1, "b": {"a": 2}, "a": [3], "\u0063": "d", "n": 5, "n": null}"#);
         for (name, written) in [
             ("a", Some("[3]")),
@@ -171,21 +174,21 @@ mod tests {
     }
 
     #[test]
-    fn a_list_has_no_more_elements_than_are_expected() {
+    fn a_list_has_at_most_the_expected_number_of_elements() {
         let written = |document, most| {
             let elements = json(document).elements(most)?;
             Ok(elements.into_iter().map(Json::written).collect::<Vec<_>>())
         };
         assert_eq!(written("[]", 0), Ok(vec![]));
         assert_eq!(written("[1, {}]", 2), Ok(vec!["1", "{}"]));
-        assert_eq!(written("[1, {}]", 1), Err(NoList));
+        assert_eq!(written("[1, {}]", 1), Err(NotAList));
         for other in ["{}", "5", "\"a\"", "null"] {
-            assert_eq!(written(other, 9), Err(NoList), "{other}");
+            assert_eq!(written(other, 9), Err(NotAList), "{other}");
         }
     }
 
     #[test]
-    fn only_a_string_is_a_text() {
+    fn only_a_short_string_has_a_text() {
         assert_eq!(json(r#""a\u0062\n""#).text(), Some("ab\n".to_owned()));
         for other in ["{}", "5", "[\"a\"]", "null", "true", r#""\ud800""#] {
             assert_eq!(json(other).text(), None, "{other}");
@@ -196,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn no_depth_is_too_deep() {
+    fn a_document_may_be_nested_to_any_depth() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             let document = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
             assert!(Json::parse(document.as_bytes()).is_some());

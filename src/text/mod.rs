@@ -1,4 +1,4 @@
-//! Texts from outside: JSON and decimal numbers.
+//! Parsing of text that comes from outside: JSON and decimal numbers.
 
 pub mod decimal;
 pub mod json;

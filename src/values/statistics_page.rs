@@ -1,107 +1,96 @@
 /*!
-The statistics page of a Flashphoner WCS: `key=value` text or JSON, told apart by content.
+The statistics page of a media server: fetched once, and read for the keys that a request needs.
+
+Its format is recognised by its content, never by its URL or media type.
 */
 
 use std::collections::BTreeMap;
-use std::fmt;
 
+use crate::net::error::AskError;
 use crate::net::http;
 use crate::net::url::Url;
+use crate::process::memory;
 use crate::process::wait::Wait;
-use crate::text::json::Json;
+use crate::values::page_error::{PageError, PageProblem};
+use crate::values::page_format::PageFormat;
+use crate::values::value::{PageKeys, Source, ValueKind};
+use crate::values::{json_page, key_value_page};
 
-/// How deep groups may stand in groups; WCS's stand in one. What is deeper is not looked at.
-const DEEPEST: usize = 8;
+/// Every format. The first that recognises a page reads it.
+const FORMATS: &[PageFormat] = &[json_page::FORMAT, key_value_page::FORMAT];
 
-/// How many bytes of memory a byte of a page takes at most while the page is read: one that is no UTF-8
-/// becomes a character of three, in a text that is held twice while it grows.
-const MEMORY_PER_BYTE: usize = 10;
+/// The byte order mark that some servers write before a page.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A statistics page as it was sent.
+/// Any key of the statistics page.
+pub const STAT: ValueKind = ValueKind {
+    name: "stat:KEY",
+    unit: "",
+    default_limit: None,
+    is_default: false,
+    source: Source::StatisticsPage { keys: PageKeys::InName, advice: None },
+};
+
+/// A page as the server sent it.
 #[derive(Debug)]
 pub struct Page {
-    /// The URL in the form for messages.
-    name: String,
+    /// The URL as messages show it.
+    url: String,
     body: Vec<u8>,
 }
 
-/// Those values of a page that were asked for, `None` where the page does not report one.
-#[derive(Debug, PartialEq)]
+/// The values that a page reports for some keys.
+#[derive(Debug)]
 pub struct Statistics(BTreeMap<String, Option<Result<f64, NotANumber>>>);
 
-/// Why a page gives no statistics.
-#[derive(Debug, PartialEq)]
-enum PageError {
-    Json,
-    Empty,
-}
-
-impl fmt::Display for PageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Json => "holds no valid JSON",
-            Self::Empty => "holds no statistics",
-        })
-    }
-}
-
-/// A value that is no finite number of 0 or more, as the page has it.
+/// A text of the page that is not a finite number of 0 or more.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NotANumber(pub String);
 
-impl fmt::Display for NotANumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' is not a number of 0 or more", self.0)
-    }
-}
-
 impl Page {
-    /// What came from a page that messages call `name`.
-    pub fn new(name: String, body: Vec<u8>) -> Self {
-        Self { name, body }
+    /// A page that came from `url`, as messages show it.
+    pub fn new(url: String, body: Vec<u8>) -> Self {
+        Self { url, body }
     }
 
-    /// Asks the page at `url`. Fails with a sentence that names the page and says what was wrong.
-    pub fn fetch(url: &Url, wait: &Wait) -> Result<Self, String> {
-        let name = format!("statistics page {}", url.brief());
-        let answer = http::get(url, None, wait);
-        match answer.and_then(|answer| answer.read_success(MEMORY_PER_BYTE)) {
-            Ok(body) => Ok(Self::new(name, body)),
-            Err(error) => Err(format!("{name}: {error}")),
+    /// Fetches the page at `url`.
+    pub fn fetch(url: &Url, wait: &Wait) -> Result<Self, PageError> {
+        let shown = url.brief();
+        match http::get(url, None, wait).and_then(http::Response::read_success) {
+            Ok(body) => Ok(Self::new(shown, body)),
+            Err(error) => Err(PageError { url: shown, problem: PageProblem::Ask(error) }),
         }
     }
 
-    /// The values of `keys`. Fails with a sentence if the page holds no statistics at all.
-    pub fn read(&self, keys: &[&str]) -> Result<Statistics, String> {
-        Statistics::parse(&self.body, keys).map_err(|error| format!("{}: {error}", self.name))
+    /// Reads the values of `keys`. Fails if the page reports nothing at all.
+    pub fn read<'a>(&self, keys: impl Iterator<Item = &'a str>) -> Result<Statistics, PageError> {
+        let mut statistics = Statistics(keys.map(|key| (key.to_owned(), None)).collect());
+        match statistics.read(&self.body) {
+            Ok(()) => Ok(statistics),
+            Err(problem) => Err(PageError { url: self.url.clone(), problem }),
+        }
     }
 }
 
 impl Statistics {
-    fn parse(page: &[u8], keys: &[&str]) -> Result<Self, PageError> {
-        let page = page.strip_prefix(b"\xef\xbb\xbf").unwrap_or(page);
-        let mut statistics = Self(keys.iter().map(|key| ((*key).to_owned(), None)).collect());
+    fn read(&mut self, page: &[u8]) -> Result<(), PageProblem> {
+        let page = page.strip_prefix(BYTE_ORDER_MARK).unwrap_or(page);
+        let format = FORMATS.iter().find(|format| (format.recognises)(page));
+        let format = format.ok_or(PageProblem::Empty)?;
+        memory::check_heap(page.len() * format.memory_per_byte)
+            .map_err(|error| PageProblem::Ask(AskError::from(error)))?;
         let mut is_empty = true;
-        let mut take = |key: &str, value: &str| {
+        (format.read)(page, &mut |key, value| {
             is_empty = false;
-            statistics.take(key, value);
-        };
-        if page.trim_ascii_start().starts_with(b"{") {
-            let json = Json::parse(page).ok_or(PageError::Json)?;
-            read_group(json, DEEPEST, &mut take).map_err(|_| PageError::Json)?;
-        } else {
-            let text = String::from_utf8_lossy(page);
-            for (key, value) in text.lines().filter_map(parse_line) {
-                take(key, value);
-            }
-        }
-        if is_empty { Err(PageError::Empty) } else { Ok(statistics) }
+            self.take(key, value);
+        })?;
+        if is_empty { Err(PageProblem::Empty) } else { Ok(()) }
     }
 
-    /// Takes a value in, if it is asked for.
+    /// Keeps a value whose key was asked for.
     ///
-    /// Where a key is repeated (in several groups, say) the highest counts: a page must not make a
-    /// server look idle by repeating itself.
+    /// If a key is repeated, for instance in several groups, the highest value counts: a page that repeats
+    /// itself must not make a server look idle.
     fn take(&mut self, key: &str, value: &str) {
         let Some(known) = self.0.get_mut(key) else {
             return;
@@ -114,39 +103,17 @@ impl Statistics {
         });
     }
 
-    /// The number that the page reports as `key`, or `None` if it does not report it.
-    pub fn number(&self, key: &str) -> Option<Result<f64, NotANumber>> {
-        self.0.get(key).cloned().flatten()
-    }
-}
-
-/// Hands every scalar of a JSON object and of its groups to `take`, as the text it stands for; the
-/// names of the groups differ between versions of WCS. Fails at a name that is no text.
-fn read_group(
-    group: Json,
-    deepest: usize,
-    take: &mut dyn FnMut(&str, &str),
-) -> Result<(), serde_json::Error> {
-    let mut groups = Ok(());
-    group.for_each_member(|name, value| {
-        let written = value.written();
-        if !written.starts_with('{') {
-            take(name, value.text().as_deref().unwrap_or(written));
-        } else if let Some(deepest) = deepest.checked_sub(1)
-            && groups.is_ok()
-        {
-            groups = read_group(value, deepest, take);
+    /// The sum of those of `keys` that the page reports, or `None` if it reports none of them.
+    pub fn sum(&self, keys: &[&str]) -> Result<Option<f64>, NotANumber> {
+        let mut sum = None;
+        for number in keys.iter().filter_map(|key| self.0.get(*key)?.as_ref()) {
+            sum = Some(sum.unwrap_or(0.0) + number.clone()?);
         }
-    })?;
-    groups
-}
-
-/// Reads `key=value`; anything else (a heading, markup) is no value.
-fn parse_line(line: &str) -> Option<(&str, &str)> {
-    let (key, value) = line.split_once('=')?;
-    let key = key.trim();
-    let is_markup = key.contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"'));
-    (!key.is_empty() && !is_markup).then(|| (key, value.trim()))
+        match sum {
+            Some(infinite) if !infinite.is_finite() => Err(NotANumber(infinite.to_string())),
+            sum => Ok(sum),
+        }
+    }
 }
 
 fn parse_number(text: &str) -> Result<f64, NotANumber> {
@@ -164,45 +131,49 @@ mod tests {
     const TEXT: &[u8] = include_bytes!("../../tests/fixtures/wcs/stat.txt");
     const JSON: &[u8] = include_bytes!("../../tests/fixtures/wcs/stat.json");
 
-    /// What a page reports as one key.
-    fn number(page: &[u8], key: &str) -> Option<Result<f64, NotANumber>> {
-        Statistics::parse(page, &["other", key]).unwrap().number(key)
+    fn read(page: &[u8], keys: &[&str]) -> Result<Statistics, PageProblem> {
+        let page = Page::new("http://127.0.0.1/".to_owned(), page.to_vec());
+        page.read(keys.iter().copied()).map_err(|error| error.problem)
+    }
+
+    /// What a page reports for one key.
+    fn number(page: &[u8], key: &str) -> Result<Option<f64>, NotANumber> {
+        read(page, &["other", key]).unwrap().sum(&[key])
     }
 
     #[test]
-    fn both_formats_report_the_same() {
+    fn both_formats_of_a_wcs_report_the_same() {
         for page in [TEXT, JSON] {
             for (key, value) in
                 [("streams_webrtc_in", 1.0), ("streams_rtsp_out", 0.0), ("ports_media_free", 498.0)]
             {
-                assert_eq!(number(page, key), Some(Ok(value)), "{key}");
+                assert_eq!(number(page, key), Ok(Some(value)), "{key}");
             }
             for key in ["global_bandwidth_in", "streams_stats", ""] {
-                assert_eq!(number(page, key), None, "{key}");
+                assert_eq!(number(page, key), Ok(None), "{key}");
             }
         }
     }
 
     #[test]
-    fn values_are_numbers_or_numeric_strings_and_groups_have_any_name() {
-        let page = br#" {"a": {"x": 3, "y": "4.5"}, "b": {"c": {"z": 1e2}}, "flat": " 7 ",
-                         "\u0066": "\u0038"}"#;
-        for (key, value) in [("x", 3.0), ("y", 4.5), ("z", 100.0), ("flat", 7.0), ("f", 8.0)] {
-            assert_eq!(number(page, key), Some(Ok(value)), "{key}");
+    fn values_are_numbers_or_strings_that_hold_one() {
+        let page = br#"{"x": 3, "y": "4.5", "z": 1e2, "flat": " 7 "}"#;
+        for (key, value) in [("x", 3.0), ("y", 4.5), ("z", 100.0), ("flat", 7.0)] {
+            assert_eq!(number(page, key), Ok(Some(value)), "{key}");
         }
-        assert_eq!(number(b"\xef\xbb\xbfa/b = 4\r\nc=5", "a/b"), Some(Ok(4.0)));
-        assert_eq!(number(b"\xef\xbb\xbf{\"a\": 4}", "a"), Some(Ok(4.0)));
+        assert_eq!(number(b"\xef\xbb\xbfa/b = 4\r\nc=5", "a/b"), Ok(Some(4.0)));
+        assert_eq!(number(b"\xef\xbb\xbf{\"a\": 4}", "a"), Ok(Some(4.0)));
     }
 
     #[test]
-    fn a_value_that_is_no_number_spoils_its_own_key_only() {
+    fn a_text_that_is_not_a_number_spoils_its_own_key_only() {
         let text: &[u8] = b"ok=1\nbad=test/0\nneg=-1\nnan=NaN\ninf=inf\nhuge=1e999\nnone=\n";
         let json = br#"{"g": {"ok": 1, "bad": "test/0", "neg": -1, "nan": "NaN", "inf": "inf",
                        "huge": 1e999, "none": null, "list": [1], "truth": true}}"#;
         for page in [text, json] {
-            assert_eq!(number(page, "ok"), Some(Ok(1.0)));
+            assert_eq!(number(page, "ok"), Ok(Some(1.0)));
             for key in ["bad", "neg", "nan", "inf", "huge", "none"] {
-                assert!(matches!(number(page, key), Some(Err(_))), "{key}");
+                assert!(number(page, key).is_err(), "{key}");
             }
         }
     }
@@ -214,35 +185,36 @@ mod tests {
     }
 
     #[test]
-    fn of_a_repeated_key_the_highest_counts() {
+    fn the_highest_value_of_a_repeated_key_counts() {
         let json = br#"{"g": {"a": 3, "a": 5, "a": 4, "b": 9, "b": "x", "b": 1}, "h": {"a": 1}}"#;
         for page in [&b"a=3\na=5\na=4\nb=9\nb=x\nb=1\n"[..], json] {
-            assert_eq!(number(page, "a"), Some(Ok(5.0)));
-            assert!(matches!(number(page, "b"), Some(Err(_))));
+            assert_eq!(number(page, "a"), Ok(Some(5.0)));
+            assert!(number(page, "b").is_err());
         }
     }
 
     #[test]
-    fn a_page_without_statistics_is_an_error() {
+    fn a_sum_adds_the_keys_that_are_present() {
+        let statistics = read(b"a=1\nb=2\nbad=x\nhuge=1e308\n", &["a", "b", "c", "bad", "huge"]);
+        let statistics = statistics.unwrap();
+        assert_eq!(statistics.sum(&["a", "b"]), Ok(Some(3.0)));
+        assert_eq!(statistics.sum(&["a", "c"]), Ok(Some(1.0)));
+        assert_eq!(statistics.sum(&["c"]), Ok(None));
+        assert_eq!(statistics.sum(&["a", "bad"]), Err(NotANumber("x".to_owned())));
+        let infinite = statistics.sum(&["huge", "huge", "a"]);
+        assert_eq!(infinite, Err(NotANumber("inf".to_owned())));
+    }
+
+    #[test]
+    fn a_page_without_any_value_is_an_error() {
         let html = b"<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<a href=\"/\">";
         for page in [&b""[..], b"hello\n", html, b"{}", b"{\"g\": {}}", b"=1\n", b"\xff\xfe\x00"] {
-            assert_eq!(Statistics::parse(page, &["g"]), Err(PageError::Empty), "{page:?}");
+            assert_eq!(read(page, &["g"]).unwrap_err(), PageProblem::Empty, "{page:?}");
         }
         for page in [&b"{"[..], b"{\"a\": 1", b"{\"a\": 1} x", b"{\"a\": 1,}", b"{\"a\": \"\xff\"}"]
         {
-            assert_eq!(Statistics::parse(page, &["a"]), Err(PageError::Json), "{page:?}");
+            let error = read(page, &["a"]).unwrap_err();
+            assert_eq!(error, PageProblem::NotValid("JSON"), "{page:?}");
         }
-    }
-
-    #[test]
-    fn what_is_nested_too_deep_is_not_looked_at() {
-        let nested =
-            |depth| format!("{}{{\"x\": 1}}{}", "{\"g\":".repeat(depth), "}".repeat(depth));
-        assert_eq!(number(nested(DEEPEST).as_bytes(), "x"), Some(Ok(1.0)));
-        let page = nested(100_000);
-        assert_eq!(Statistics::parse(page.as_bytes(), &["x"]), Err(PageError::Empty));
-        let page = "[".repeat(100_000);
-        let page = format!("{{\"x\": 1, \"y\": {page}");
-        assert_eq!(Statistics::parse(page.as_bytes(), &["x"]), Err(PageError::Json));
     }
 }

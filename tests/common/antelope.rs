@@ -1,4 +1,4 @@
-//! What Antelope services answer, made from the fixtures.
+//! Answers of Antelope services, made from the fixtures.
 
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The head block in the fixtures.
 pub const HEAD: u64 = 263_148_621;
 
-/// The time `lag` seconds ago, as Antelope writes it: UTC, without a zone.
+/// The time `lag` seconds ago in Antelope's notation: UTC, without a time zone.
 fn iso_time(lag: f64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
     let date = Command::new("date")
@@ -16,12 +16,12 @@ fn iso_time(lag: f64) -> String {
     String::from_utf8(date.stdout).unwrap().trim().to_owned()
 }
 
-/// nodeos's answer with a head block of this age.
+/// The answer of nodeos, with a head block that is `lag` seconds old.
 pub fn get_info(lag: f64) -> String {
     format!(r#"{{"head_block_num": {HEAD}, "head_block_time": "{}"}}"#, iso_time(lag))
 }
 
-/// Hyperion's health with a head block of this age and this last indexed block.
+/// Hyperion's health, with a head block that is `lag` seconds old and this last indexed block.
 pub fn v2_health(lag: f64, indexed: u64) -> String {
     let fixture = include_str!("../fixtures/antelope/v2_health.json");
     let old = format!("\"last_indexed_block\": {HEAD}");
@@ -32,7 +32,7 @@ pub fn v2_health(lag: f64, indexed: u64) -> String {
     changed
 }
 
-/// AtomicAssets' health with a head block of this age and this status of Redis.
+/// AtomicAssets' health, with a head block that is `lag` seconds old and this status of Redis.
 pub fn atomic_health(lag: f64, redis: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
     let head_ms = ((now - lag) * 1000.0) as u64;

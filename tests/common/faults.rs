@@ -1,4 +1,4 @@
-//! What a service that is asked over HTTP can do wrong.
+//! Faults of a service that is asked over HTTP.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -10,15 +10,15 @@ use rustix::net::sockopt::set_socket_linger;
 
 use super::{Duplex, Server, hold, response};
 
-/// What a service does instead of its answer, once it has read the request.
-pub type Instead = fn(&mut dyn Duplex);
+/// Sends a wrong answer, after the request has been read.
+pub type WrongAnswer = fn(&mut dyn Duplex);
 
-/// Every way to answer with something else than what was asked for, with its name and what the agent,
-/// given 400 ms, has to say of it where it asks over HTTP.
-pub const INSTEAD: [(&str, Instead, &str); 30] = [
-    ("says nothing", |stream| hold(stream), NO_ANSWER),
-    ("drips for ever", drip, NO_ANSWER),
-    ("sends a part and hangs", send_a_part_and_hold, NO_ANSWER),
+/// Wrong answers: the name of each, what the server does, and the reason that the agent has to give for it,
+/// with a timeout of 400 ms, when it asks over HTTP.
+pub const WRONG_ANSWERS: [(&str, WrongAnswer, &str); 30] = [
+    ("sends nothing and waits", |stream| hold(stream), NO_ANSWER),
+    ("sends one byte at a time for ever", drip, NO_ANSWER),
+    ("sends a part and waits", send_a_part_and_hold, NO_ANSWER),
     ("sends interim answers for ever", send_interim_answers, NO_ANSWER),
     ("sends an endless header", send_endless_header, "sent no valid HTTP"),
     ("sends a header line without an end", send_endless_header_line, "sent too long a header"),
@@ -26,8 +26,8 @@ pub const INSTEAD: [(&str, Instead, &str); 30] = [
     ("sends an endless body", send_endless_body, "sent more than 1 MiB"),
     ("sends endless chunks", send_endless_chunks, "sent more than 1 MiB"),
     ("sends a large body", send_large_body, "sent more than 1 MiB"),
-    ("sends a truncated body", send_truncated_body, CUT),
-    ("sends nothing", |_| {}, CUT),
+    ("sends a truncated body", send_truncated_body, CLOSED_EARLY),
+    ("closes without an answer", |_| {}, CLOSED_EARLY),
     ("answers 503", |stream| send(stream, response("503 Busy", b"{}")), "answered HTTP 503"),
     ("answers 404", |stream| send(stream, response("404 Not Found", b"")), "answered HTTP 404"),
     (
@@ -41,12 +41,12 @@ pub const INSTEAD: [(&str, Instead, &str); 30] = [
         "answered HTTP 302; redirects are not followed",
     ),
     (
-        "redirects away",
+        "redirects to another host",
         |stream| redirect(stream, "307 Go", "http://192.0.2.1/"),
         "answered HTTP 307; redirects are not followed",
     ),
     (
-        "redirects nowhere",
+        "redirects to an invalid URL",
         |stream| redirect(stream, "308 Go", "gopher://\u{ff}"),
         "answered HTTP 308; redirects are not followed",
     ),
@@ -64,50 +64,54 @@ pub const INSTEAD: [(&str, Instead, &str); 30] = [
         "sent too long a header",
     ),
     (
-        "sends no size of a chunk",
+        "sends a chunk without a valid size",
         |stream| send_chunks(stream, "soon\r\n{}\r\n0\r\n\r\n"),
         BAD_CHUNK,
     ),
     (
-        "sends too large a chunk",
+        "sends a chunk size of more than 64 bits",
         |stream| send_chunks(stream, "ffffffffffffffffff\r\n{}\r\n"),
         BAD_CHUNK,
     ),
-    ("sends an endless size of a chunk", send_endless_chunk_size, "could not be asked: response"),
+    ("sends a chunk size without an end", send_endless_chunk_size, "could not be asked: response"),
 ];
 
-/// What the agent, given 400 ms, says of a service that lets it wait, and of one that goes away.
+/// The agent's reason, with a timeout of 400 ms, when a service does not answer in time.
 pub const NO_ANSWER: &str = "no answer within 400 ms";
-pub const CUT: &str = "closed the connection within the answer";
 
-/// What it says of a body in chunks that are none.
+/// Its reason when a service closes the connection before the answer is complete.
+pub const CLOSED_EARLY: &str = "closed the connection within the answer";
+
+/// Its reason when the chunks of a body are invalid.
 pub const BAD_CHUNK: &str = "could not be asked: protocol: chunk ";
 
-/// What an SSH server says first.
+/// The first line of an SSH server.
 pub const SSH: &str = "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n";
 
 /// An HTTP/2 server's first frame, SETTINGS, and GOAWAY; RFC 9113, 6.5 and 6.8.
 const HTTP_2: &[u8] =
     b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
 
-/// What an HTTP/2 client says first; RFC 9113, 3.4.
+/// The first bytes of an HTTP/2 client; RFC 9113, 3.4.
 const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A TLS server's answer to what is no TLS: unexpected_message; RFC 8446, 6.
+/// A TLS server's answer to bytes that are not TLS: unexpected_message; RFC 8446, 6.
 pub const TLS_ALERT: &[u8] = b"\x15\x03\x03\x00\x02\x02\x0a";
 
-/// A server for each of them, and what the agent has to say of it.
+/// A server for each wrong answer, with the reason that the agent has to give.
 pub fn http_servers() -> Vec<(Server, &'static str)> {
-    let servers = INSTEAD.into_iter();
-    servers.map(|(_, instead, why)| (Server::start(move |stream| instead(stream)), why)).collect()
+    let servers = WRONG_ANSWERS.into_iter();
+    servers
+        .map(|(_, answer, reason)| (Server::start(move |stream| answer(stream)), reason))
+        .collect()
 }
 
-/// Sends what the other end takes of this.
+/// Sends the bytes, unless the other end closes the connection.
 pub fn send(stream: &mut (impl Write + ?Sized), bytes: impl AsRef<[u8]>) {
     let _ = stream.write_all(bytes.as_ref());
 }
 
-/// Sends this until the other end has enough.
+/// Sends the bytes again and again until the other end closes the connection.
 pub fn send_for_ever(stream: &mut (impl Write + ?Sized), bytes: impl AsRef<[u8]>) {
     while stream.write_all(bytes.as_ref()).is_ok() {}
 }
@@ -144,7 +148,7 @@ fn send_endless_body(stream: &mut dyn Duplex) {
     send_for_ever(stream, [b' '; 65536]);
 }
 
-/// What is asked for is there, with one byte too many.
+/// The body holds the value that is asked for, but is one byte too long.
 fn send_large_body(stream: &mut dyn Duplex) {
     let mut body = b"streams_hls=1\n".to_vec();
     body.resize((1 << 20) + 1, b'\n');
@@ -184,8 +188,8 @@ fn send_endless_chunk_size(stream: &mut dyn Duplex) {
     send_for_ever(stream, [b'x'; 4096]);
 }
 
-/// JSON of this size, in bytes, of maps in maps: to read a byte of anything else takes less memory and
-/// less time.
+/// A JSON text of `size` bytes that consists of nested maps. No other JSON of that size takes as much
+/// memory and time to read.
 pub fn nested_maps(size: usize) -> Vec<u8> {
     let nested = format!("{}1{}", "{\"\":".repeat(100), "}".repeat(100));
     let mut maps = "{\"first\": 0".to_owned();
@@ -203,7 +207,7 @@ pub fn nested_maps(size: usize) -> Vec<u8> {
     maps
 }
 
-/// What an answer ends with before it is whole.
+/// How an answer breaks off before it is complete.
 #[derive(Clone, Copy, Debug)]
 pub enum Ending {
     Close,
@@ -215,14 +219,15 @@ pub enum Ending {
 impl Ending {
     pub const ALL: [Self; 4] = [Self::Close, Self::Reset, Self::Hang, Self::Drip];
 
-    /// Ends it over a connection that this TCP connection carries; `rest` is what was still to come.
+    /// Breaks off an answer on `stream`, whose TCP connection is `tcp`. `rest` is what has not been sent
+    /// yet.
     pub fn carry_out(self, stream: &mut (impl Duplex + ?Sized), tcp: &TcpStream, rest: &[u8]) {
         match self {
             Self::Close => {}
             Self::Reset => set_socket_linger(tcp, Some(Duration::ZERO)).unwrap(),
             Self::Hang => hold(stream),
             Self::Drip => {
-                // All but the last byte, so that it is never whole.
+                // Not the last byte: the answer must stay incomplete.
                 for byte in rest.iter().take(rest.len() - 1) {
                     thread::sleep(Duration::from_millis(2));
                     if stream.write_all(&[*byte]).is_err() {
@@ -234,24 +239,24 @@ impl Ending {
         }
     }
 
-    /// What the agent, given 400 ms, has to say of it.
-    pub fn why(self) -> &'static str {
+    /// The reason that the agent, with a timeout of 400 ms, has to give.
+    pub fn reason(self) -> &'static str {
         match self {
-            Self::Close | Self::Reset => CUT,
+            Self::Close | Self::Reset => CLOSED_EARLY,
             Self::Hang | Self::Drip => NO_ANSWER,
         }
     }
 }
 
-/// A place where nothing can be asked.
-pub struct Deaf {
+/// A listener that never accepts and whose queue is full, so that connecting to it does not end.
+pub struct FullListener {
     pub address: SocketAddr,
     _listener: OwnedFd,
     _waiting: Vec<OwnedFd>,
 }
 
-impl Deaf {
-    /// A listener that never accepts and whose queue is full: connecting to it takes for ever.
+impl FullListener {
+    /// Listens, and fills its own queue.
     pub fn new() -> Self {
         use rustix::net::{
             AddressFamily, SocketFlags, SocketType, bind, connect, listen, socket_with,
@@ -264,7 +269,7 @@ impl Deaf {
         bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         listen(&listener, 0).unwrap();
         let address = rustix::net::getsockname(&listener).unwrap().try_into().unwrap();
-        // A queue of length 0 holds one.
+        // A queue of length 0 takes one connection, so four are enough to fill it.
         let waiting = (0..4).map(|_| {
             let waiting = socket();
             assert_eq!(connect(&waiting, &address), Err(rustix::io::Errno::INPROGRESS));

@@ -1,7 +1,7 @@
-//! A real HAProxy, and what it says on its stats socket.
+//! A real HAProxy, and what its stats socket reports.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::{AGENT, Process, free_address, wait_until};
 /// HAProxy's program.
 pub const HAPROXY: &str = "/usr/sbin/haproxy";
 
-/// An HAProxy with one back end, `media`, behind one front end.
+/// An HAProxy with one front end and one back end, `media`.
 pub struct Haproxy {
     pub address: SocketAddr,
     folder: tempfile::TempDir,
@@ -20,24 +20,24 @@ pub struct Haproxy {
 }
 
 impl Haproxy {
-    /// Starts it with these lines in `backend media`.
+    /// Starts HAProxy with these lines in `backend media`.
     pub fn start(lines: &[String]) -> Self {
         Self::start_with("", lines)
     }
 
-    /// The same with a line in `global`.
+    /// The same, with a line in `global`.
     pub fn start_with(global: &str, lines: &[String]) -> Self {
         Self::start_by(&mut haproxy(), global, lines)
     }
 
-    /// The same by a command that becomes HAProxy.
+    /// The same, with a command that executes HAProxy.
     pub fn start_by(command: &mut Command, global: &str, lines: &[String]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = free_address();
         let config = format!(
             "global\n  stats socket {} level admin\n  {global}\n\
              defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 60s\n  timeout server 60s\n\
-             \x20 # agent-inter is no time limit then: an agent may take longer than the time between checks.\n\
+             \x20 # An agent may take longer than agent-inter, the time between checks.\n\
              \x20 timeout check 5s\n\
              frontend clients\n  bind {address}\n  default_backend media\n\
              backend media\n  {}\n",
@@ -49,8 +49,8 @@ impl Haproxy {
         Self::run(command, &[file], folder, address)
     }
 
-    /// Starts a configuration that the repository ships, with these variables set; `address` is one of
-    /// those it then listens on.
+    /// Starts HAProxy with a configuration that the repository ships and with these variables. `address` is
+    /// one of the addresses on which it then listens.
     pub fn start_shipped(name: &str, address: SocketAddr, variables: &[(&str, String)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("stats");
@@ -70,20 +70,20 @@ impl Haproxy {
         for file in files {
             command.arg("-f").arg(file);
         }
-        // What it says when it does not start.
-        let complaints = File::create(folder.path().join("complaints")).unwrap();
+        // Holds the errors of an HAProxy that does not start.
+        let errors = File::create(folder.path().join("errors")).unwrap();
         let process = command
             .arg("-db")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(complaints)
+            .stderr(errors)
             .spawn()
             .expect("haproxy is installed");
         let mut haproxy = Self { address, folder, process: Process(process) };
-        wait_until("HAProxy answers", || {
+        wait_until("HAProxy accepts connections on its stats socket", || {
             let has_ended = haproxy.process.0.try_wait().unwrap().is_some();
-            let complaints = fs::read_to_string(haproxy.folder.path().join("complaints"));
-            assert!(!has_ended, "HAProxy does not start: {}", complaints.unwrap());
+            let errors = fs::read_to_string(haproxy.folder.path().join("errors"));
+            assert!(!has_ended, "HAProxy does not start: {}", errors.unwrap());
             UnixStream::connect(haproxy.socket()).ok()
         });
         haproxy
@@ -93,16 +93,21 @@ impl Haproxy {
         self.folder.path().join("stats")
     }
 
-    /// What HAProxy answers to a command on its stats socket.
+    /// What HAProxy answers to a command on its stats socket. On a busy machine HAProxy may reset the
+    /// connection. Then the command is sent again; every command that tests send may be repeated.
     pub fn command(&self, command: &str) -> String {
-        let mut stream = UnixStream::connect(self.socket()).unwrap();
-        stream.write_all(format!("{command}\n").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        wait_until("HAProxy answers on its stats socket", || {
+            let mut stream = UnixStream::connect(self.socket()).unwrap();
+            let mut answer = String::new();
+            let sent = stream.write_all(format!("{command}\n").as_bytes());
+            match sent.and_then(|()| stream.read_to_string(&mut answer)) {
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
+                result => result.map(|_| answer).map(Some).unwrap(),
+            }
+        })
     }
 
-    /// A column of `show stat` for a server, named alone or as BACKEND/SERVER.
+    /// A column of `show stat` for a server, which is named as SERVER or BACKEND/SERVER.
     pub fn stat(&self, server: &str, column: &str) -> String {
         let (backend, server) = match server.split_once('/') {
             Some((backend, server)) => (Some(backend), server),
@@ -112,14 +117,14 @@ impl Haproxy {
         let mut lines = table.trim_start_matches("# ").lines().map(columns);
         let head = lines.next().unwrap();
         let place = head.iter().position(|name| name == column).unwrap();
-        let is_meant = |row: &Vec<String>| {
+        let is_server = |row: &Vec<String>| {
             row.get(1).is_some_and(|name| name == server)
                 && backend.is_none_or(|backend| row[0] == backend)
         };
-        lines.find(is_meant).unwrap()[place].clone()
+        lines.find(is_server).unwrap()[place].clone()
     }
 
-    /// Waits until a server's status begins like this (HAProxy adds the words "(agent)").
+    /// Waits until a server's status begins with `status`. HAProxy adds the word "(agent)" to some.
     pub fn wait_for(&self, server: &str, status: &str) {
         wait_until(&format!("{server} is {status}"), || {
             self.stat(server, "status").starts_with(status).then_some(())
@@ -133,7 +138,7 @@ impl Haproxy {
         });
     }
 
-    /// Waits until the agent's last description of a server holds this.
+    /// Waits until the agent's last description of a server contains `reason`.
     pub fn wait_for_reason(&self, server: &str, reason: &str) {
         wait_until(&format!("{server} is described by {reason}"), || {
             self.stat(server, "last_agt").contains(reason).then_some(())
@@ -141,25 +146,25 @@ impl Haproxy {
     }
 }
 
-/// A command for HAProxy, whose checks find the agent.
+/// A command that runs HAProxy with a search path on which its external checks find the agent.
 pub fn haproxy() -> Command {
     let mut command = Command::new(HAPROXY);
     command.env("PATH", search_path());
     command
 }
 
-/// A configuration that the repository ships.
+/// The path of a configuration that the repository ships.
 pub fn shipped(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("haproxy").join(name)
 }
 
-/// A search path on which the agent is found.
+/// The search path of the tests, preceded by the agent's folder.
 fn search_path() -> String {
     let folder = std::path::Path::new(AGENT).parent().unwrap().display();
     format!("{folder}:{}", std::env::var("PATH").unwrap())
 }
 
-/// The columns of a line of HAProxy's CSV, where quotes may hold commas.
+/// The columns of a line of HAProxy's CSV. A quoted column may contain commas.
 fn columns(line: &str) -> Vec<String> {
     let mut columns = vec![String::new()];
     let mut is_quoted = false;

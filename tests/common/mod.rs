@@ -1,7 +1,7 @@
 /*!
-What the tests share: the agent as a supervisor starts it, and the servers it asks.
+What the tests share: ways to start the agent as a supervisor does, and servers for it to ask.
 
-Every server listens on a free port of 127.0.0.1, and every process is ended by its id.
+Every server listens on a loopback address. Every process is ended by its id.
 */
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
@@ -12,6 +12,7 @@ pub mod haproxy;
 pub mod name_server;
 pub mod namespace;
 pub mod reply;
+pub mod requests;
 pub mod shipped;
 pub mod state_history;
 pub mod tls;
@@ -32,11 +33,12 @@ use std::time::{Duration, Instant};
 /// The program under test.
 pub const AGENT: &str = env!("CARGO_BIN_EXE_haproxy-agent-check");
 
-/// The longest a run may take past its timeout: 50 ms, and room for a noisy machine.
-pub const LATEST: Duration = Duration::from_millis(50 + 250);
+/// How much longer than its timeout a run may take: the 50 ms of the contract, and 250 ms for a busy
+/// machine.
+pub const TOLERANCE: Duration = Duration::from_millis(50 + 250);
 
-/// How long a test waits for what has to happen before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a test waits for an event before it fails.
+pub const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// A finished run.
 #[derive(Debug)]
@@ -48,7 +50,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Checks the line and the exit status.
+    /// Checks standard output and the exit status.
     #[track_caller]
     pub fn expect(&self, stdout: &str, exit_status: i32) {
         assert_eq!(
@@ -58,14 +60,14 @@ impl Outcome {
         );
     }
 
-    /// The description behind the state, if there is one.
+    /// The description after the state, if the reply has one.
     pub fn description(&self) -> Option<&str> {
         let line = self.stdout.strip_suffix('\n')?;
         line.split_once(" # ").map(|(_, description)| description)
     }
 }
 
-/// Runs a command to its end with nothing on standard input.
+/// Runs a command with an empty standard input, and waits for its end.
 pub fn finish(command: &mut Command) -> Outcome {
     let start = Instant::now();
     let output = command.stdin(Stdio::null()).output().expect("the program starts");
@@ -81,14 +83,14 @@ pub fn outcome(output: std::process::Output, start: Instant) -> Outcome {
     }
 }
 
-/// Runs the agent with nothing on standard input.
+/// Runs the agent with an empty standard input, and waits for its end.
 pub fn agent(args: &[&str]) -> Outcome {
     finish(Command::new(AGENT).args(args))
 }
 
-/// Takes from a command that runs cargo what the cargo of the tests says about their package: it would have
-/// half of the dependencies built again.
-pub fn without_cargos_variables(command: &mut Command) {
+/// Removes the variables that cargo sets for the tests from a command that runs cargo again. With them,
+/// that cargo would rebuild half of the dependencies.
+pub fn remove_cargo_variables(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CARGO_") && name != "CARGO_HOME" {
             command.env_remove(name);
@@ -96,7 +98,7 @@ pub fn without_cargos_variables(command: &mut Command) {
     }
 }
 
-/// Ends a process by its id when the test does.
+/// A process that is killed, by its id, when the value is dropped.
 pub struct Process(pub Child);
 
 impl Process {
@@ -107,7 +109,7 @@ impl Process {
             if let Some(status) = self.0.try_wait().expect("the process can be waited for") {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "the process goes on");
+            assert!(start.elapsed() < WAIT_LIMIT, "the process does not end");
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -120,7 +122,7 @@ impl Drop for Process {
     }
 }
 
-/// The agent with a TCP connection on its descriptors 0, 1 and 2, as xinetd starts it, and HAProxy's
+/// The agent with a TCP connection on its descriptors 0, 1 and 2, as xinetd starts it. `peer` is HAProxy's
 /// end of that connection.
 pub struct Connection {
     pub peer: TcpStream,
@@ -133,20 +135,20 @@ impl Connection {
         Self::open_after(args, b"")
     }
 
-    /// The same, with bytes that are there before the agent starts.
+    /// The same, but these bytes have arrived before the agent starts.
     pub fn open_after(args: &[&str], sent: &[u8]) -> Self {
         Self::open_to(Command::new(AGENT).args(args), sent)
     }
 
-    /// The same for another command that becomes the agent.
+    /// The same with a command that executes the agent, such as `prlimit`.
     pub fn open_to(command: &mut Command, sent: &[u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         peer.set_nodelay(true).unwrap();
-        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        peer.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
         let (accepted, _) = listener.accept().unwrap();
         peer.write_all(sent).unwrap();
-        // What was sent has arrived when it can be seen at the other end.
+        // The bytes have arrived when the other end can peek at them.
         while !sent.is_empty() && accepted.peek(&mut [0; 1]).unwrap() == 0 {}
         let accepted = OwnedFd::from(accepted);
         let start = Instant::now();
@@ -156,7 +158,7 @@ impl Connection {
             .stderr(accepted)
             .spawn()
             .expect("the agent starts");
-        // The command keeps descriptors of the connection, which has to end with the agent.
+        // The command holds copies of the descriptors. Without them the connection ends with the agent.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self { peer, agent: Process(agent), start }
     }
@@ -165,8 +167,8 @@ impl Connection {
         self.peer.write_all(bytes).unwrap();
     }
 
-    /// Everything that came over the connection until it was closed in good order: a reset is an
-    /// error here. The exit status goes with it.
+    /// Reads until the connection is closed, and waits for the exit status. Fails if the connection is
+    /// reset.
     pub fn finish(mut self) -> Outcome {
         let mut stdout = String::new();
         self.peer.read_to_string(&mut stdout).expect("the connection is closed, not reset");
@@ -176,7 +178,7 @@ impl Connection {
     }
 }
 
-/// Answers each connection with what a function does.
+/// A TCP server that hands each connection to a function.
 pub struct Server {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
@@ -184,13 +186,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on a free port; `answer` gets each connection when the request's head has been
-    /// read.
+    /// Starts a server on a free port. It reads the head of a request, then hands the connection to
+    /// `answer`.
     pub fn start(answer: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Self {
         Self::start_at(free_port(), answer)
     }
 
-    /// The same at an address.
+    /// The same, on this address.
     pub fn start_at(
         address: SocketAddr,
         answer: impl Fn(&mut TcpStream) + Send + Sync + 'static,
@@ -198,7 +200,7 @@ impl Server {
         Self::answering_at(address, move |stream, _| answer(stream))
     }
 
-    /// Starts a server on a free port; `answer` gets each connection with the request's head.
+    /// Like [`Server::start`], but `answer` gets the head of the request too.
     pub fn answering(answer: impl Fn(&mut TcpStream, &str) + Send + Sync + 'static) -> Self {
         Self::answering_at(free_port(), answer)
     }
@@ -218,12 +220,12 @@ impl Server {
         })
     }
 
-    /// Starts a server on a free port that is handed each connection as it comes.
+    /// Starts a server on a free port. It hands each connection to `talk` without reading from it.
     pub fn accepting(talk: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Self {
         Self::accepting_at(free_port(), talk)
     }
 
-    /// The same at an address.
+    /// The same, on this address.
     pub fn accepting_at(
         address: SocketAddr,
         talk: impl Fn(&mut TcpStream) + Send + Sync + 'static,
@@ -253,7 +255,7 @@ impl Server {
         server
     }
 
-    /// Serves a page that can be changed.
+    /// Serves a page that the test can change.
     pub fn page(page: Arc<Mutex<Vec<u8>>>) -> Self {
         Self::start(move |stream| {
             let page = page.lock().unwrap().clone();
@@ -261,7 +263,7 @@ impl Server {
         })
     }
 
-    /// Serves a page that stays as it is.
+    /// Serves a page that does not change.
     pub fn fixed(page: impl Into<Vec<u8>>) -> Self {
         Self::page(Arc::new(Mutex::new(page.into())))
     }
@@ -284,12 +286,12 @@ impl Drop for Server {
     }
 }
 
-/// A connection, in TLS or not.
+/// A connection, with or without TLS.
 pub trait Duplex: Read + Write + Send {}
 
 impl<S: Read + Write + Send> Duplex for S {}
 
-/// Reads the head of a request; what there is of it if it does not end.
+/// Reads the head of a request. Returns what arrived if the connection ends before the head does.
 pub fn read_head(stream: &mut (impl Read + ?Sized)) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -306,7 +308,7 @@ pub fn response(status: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Holds a connection without a word until the other end closes it.
+/// Holds the connection open and sends nothing, until the other end closes it.
 pub fn hold(stream: &mut (impl Read + ?Sized)) {
     let _ = stream.read_to_end(&mut Vec::new());
 }
@@ -324,18 +326,18 @@ pub fn json_page(values: &[(&str, &str)]) -> Vec<u8> {
     serde_json::json!({ "streams_stats": group }).to_string().into_bytes()
 }
 
-/// 127.0.0.1 with whichever port the kernel gives.
+/// 127.0.0.1 and port 0, for which the kernel chooses a free port.
 fn free_port() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
-/// An address of 127.0.0.1 that nothing listens on.
+/// A port of 127.0.0.1 that nothing listens on at the moment.
 pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// A loopback address that nothing listens on, and nothing will that is given whichever port is free:
-/// no other process and no [`Server`].
+/// A loopback address that nothing listens on and nothing else will use: its port is outside the range from
+/// which the kernel chooses, and its host is this process's own.
 pub fn own_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(10_000);
     let process = std::process::id();
@@ -343,12 +345,12 @@ pub fn own_address() -> SocketAddr {
     (host, NEXT.fetch_add(1, Ordering::SeqCst)).into()
 }
 
-/// Waits until something is accepted at `address`.
+/// Waits until `address` accepts a connection.
 pub fn wait_for_listener(address: SocketAddr) {
-    wait_until("something listens", || TcpStream::connect(address).ok());
+    wait_until("the address accepts connections", || TcpStream::connect(address).ok());
 }
 
-/// Asks again and again until there is an answer.
+/// Calls `ask` again and again until it returns a value.
 #[track_caller]
 pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -356,25 +358,26 @@ pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(start.elapsed() < WAIT_LIMIT, "did not happen in time: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Asks a supervisor's service once, as HAProxy does, and reads to the end of the stream.
+/// Sends a request line to an agent under a supervisor, as HAProxy does, and reads to the end of the
+/// stream.
 pub fn ask(address: SocketAddr, line: &[u8]) -> String {
-    try_ask(address, line).expect("the connection is accepted, and closed and not reset")
+    try_ask(address, line).expect("the connection is accepted, and closed, not reset")
 }
 
-/// The same where it may fail.
+/// The same, but returns an error where [`ask`] panics.
 pub fn try_ask(address: SocketAddr, line: &[u8]) -> std::io::Result<String> {
     let mut reply = String::new();
     connect_and_send(address, line)?.read_to_string(&mut reply)?;
     Ok(reply)
 }
 
-/// Connects to a supervisor and sends a line as HAProxy does: it rides on the last packet of the
-/// handshake, so that it is there before the supervisor sees the connection.
+/// Connects to a supervisor and sends a line as HAProxy does: in the last packet of the TCP handshake. The
+/// line has arrived before the supervisor accepts the connection.
 pub fn connect_and_send(address: SocketAddr, line: &[u8]) -> std::io::Result<TcpStream> {
     use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt::set_tcp_quickack};
     let stream = socket(AddressFamily::INET, SocketType::STREAM, None)?;
@@ -384,11 +387,11 @@ pub fn connect_and_send(address: SocketAddr, line: &[u8]) -> std::io::Result<Tcp
     connect(&stream, &address)?;
     let mut stream = TcpStream::from(stream);
     stream.write_all(line)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_LIMIT))?;
     Ok(stream)
 }
 
-/// xinetd with the service file that the repository ships, on another port.
+/// xinetd with a service file that the repository ships, on an address of the test.
 pub struct Xinetd {
     pub address: SocketAddr,
     process: Process,
@@ -396,22 +399,22 @@ pub struct Xinetd {
 }
 
 impl Xinetd {
-    /// Starts the service of a media server with these `server_args`.
+    /// Starts the shipped service of a media server with these `server_args`.
     pub fn start(limits: &str) -> Self {
         Self::start_file(include_str!("../../xinetd/haproxy-agent-check"), limits)
     }
 
-    /// Starts the service of a shipped file with these `server_args`.
+    /// Starts the service of this shipped file with these `server_args`.
     pub fn start_file(shipped: &str, limits: &str) -> Self {
         Self::start_at(own_address(), shipped, limits)
     }
 
-    /// The same at an address.
+    /// The same, on this address.
     pub fn start_at(address: SocketAddr, shipped: &str, limits: &str) -> Self {
         Self::start_agent(address, &[], shipped, limits)
     }
 
-    /// The same with these variables in xinetd's environment, which it hands on.
+    /// The same, with these variables in the environment of xinetd and of the agent.
     pub fn start_in(environment: &[(&str, PathBuf)], shipped: &str, limits: &str) -> Self {
         Self::start_agent(own_address(), environment, shipped, limits)
     }
@@ -423,7 +426,7 @@ impl Xinetd {
         limits: &str,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // nobody may not look into the folder of whoever runs the tests.
+        // The user nobody cannot read the folders of the user who runs the tests.
         let program = shared_copy_of_agent(folder.path()).display().to_string();
         let user = match user_name().as_str() {
             "root" => "nobody".to_owned(),
@@ -432,7 +435,7 @@ impl Xinetd {
         Self::start_program(address, environment, shipped, &[&program], limits, &user, folder)
     }
 
-    /// The same with a command that becomes the agent, as whoever runs the tests.
+    /// The same with a command that executes the agent, as the user who runs the tests.
     pub fn start_through(
         command: &Command,
         shipped: &str,
@@ -489,7 +492,7 @@ impl Xinetd {
         Self { address, process, folder }
     }
 
-    /// The processes that it has started and that have not ended, by their ids.
+    /// The ids of the processes that xinetd has started and that still run.
     pub fn children(&self) -> Vec<String> {
         let id = self.process.0.id();
         let file = format!("/proc/{id}/task/{id}/children");
@@ -497,21 +500,19 @@ impl Xinetd {
         ids.split_whitespace().map(str::to_owned).collect()
     }
 
-    /// Waits until every process that it has started has ended.
+    /// Waits until every process that xinetd has started has ended.
     pub fn wait_until_idle(&self) {
         wait_until("xinetd has no children", || self.children().is_empty().then_some(()));
     }
-}
 
-impl Xinetd {
-    /// How many descriptors it has open.
+    /// How many descriptors xinetd has open.
     pub fn descriptors(&self) -> usize {
         let folder = format!("/proc/{}/fd", self.process.0.id());
         std::fs::read_dir(folder).unwrap().count()
     }
 }
 
-/// Who runs the tests.
+/// The name of the user who runs the tests.
 pub fn user_name() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -519,8 +520,8 @@ pub fn user_name() -> String {
 
 /// A copy of the agent that any user may run.
 ///
-/// Made by another process: what is being started by another thread meanwhile would hold the copy open
-/// for writing for a moment, and who runs it in that moment finds it busy.
+/// `cp` makes it, not this process: a child that another thread starts meanwhile would inherit a descriptor
+/// that is open for writing, and running the copy would fail with "text file busy".
 pub fn shared_copy_of_agent(folder: &Path) -> PathBuf {
     use std::fs::{Permissions, set_permissions};
     use std::os::unix::fs::PermissionsExt;
@@ -532,12 +533,13 @@ pub fn shared_copy_of_agent(folder: &Path) -> PathBuf {
     program
 }
 
-/// Runs the agent on a Unix socket, on all three descriptors, and returns all that comes over it.
+/// Runs the agent with a Unix socket on its descriptors 0, 1 and 2, sends the line, and returns what it
+/// answers.
 pub fn ask_over_unix_socket(args: &[&str], line: &[u8]) -> String {
     let (mut peer, connection) = UnixStream::pair().unwrap();
     peer.write_all(line).unwrap();
     let connection = OwnedFd::from(connection);
-    // In one expression: a command keeps its descriptors of the connection as long as it lives.
+    // One expression: the command, which holds descriptors of the connection, is dropped at its end.
     let agent = Command::new(AGENT)
         .args(args)
         .stdin(connection.try_clone().unwrap())
@@ -551,8 +553,8 @@ pub fn ask_over_unix_socket(args: &[&str], line: &[u8]) -> String {
     reply
 }
 
-/// The agent where /dev holds nothing but null and, if there is one, this socket as log; `dev` is an
-/// empty folder.
+/// A command that runs the agent in a mount namespace whose /dev has only `null` and, if `socket` is given,
+/// that socket as `log`. `dev` is an empty folder.
 pub fn agent_with_log(dev: &Path, socket: Option<&Path>) -> Command {
     let script = "d=$1 s=$2; shift 2; : >$d/null; mount --bind /dev/null $d/null || exit
         [ -z \"$s\" ] || { : >$d/log; mount --bind \"$s\" $d/log || exit; }
@@ -563,7 +565,7 @@ pub fn agent_with_log(dev: &Path, socket: Option<&Path>) -> Command {
     command
 }
 
-/// A pipe that takes no more, and its end that nobody reads.
+/// A pipe whose buffer is full: a write to it blocks until somebody reads.
 pub fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
     let mut filler = writer.try_clone().unwrap();
@@ -573,8 +575,8 @@ pub fn full_pipe() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// OpenSSL's TLS server on a free port, for this key and certificate; `www` is how it serves HTTP,
-/// `folder` what it serves.
+/// Starts OpenSSL's TLS server on a free port with this key and certificate. `www` is the option that says
+/// how it serves HTTP, `folder` is its working folder.
 pub fn tls_server(
     www: &str,
     folder: &Path,

@@ -1,17 +1,17 @@
-//! A network without a way out and with a silent name server, in a namespace of its own.
+//! A network namespace without a route to other hosts, and with a name server that never answers.
 
 use std::process::{Command, Stdio};
 
 use super::{AGENT, Process, wait_until};
 
-/// Ends with its only process, the name server.
-pub struct Namespace {
+/// The namespace ends with its only process, the name server.
+pub struct IsolatedNetwork {
     name_server: Process,
     _resolv_conf: tempfile::NamedTempFile,
 }
 
-impl Namespace {
-    /// Makes it and waits until the name server listens.
+impl IsolatedNetwork {
+    /// Creates the namespace, and waits until the name server listens.
     pub fn new() -> Self {
         let resolv_conf = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&resolv_conf, "nameserver 127.0.0.9\n").unwrap();
@@ -23,18 +23,18 @@ impl Namespace {
             .stdin(Stdio::null())
             .spawn();
         let name_server = Process(name_server.expect("unshare is installed"));
-        // Port 53 in the namespace's own table.
+        // Its own /proc shows the sockets of the namespace; port 53 is 0035 there.
         let sockets = format!("/proc/{}/net/udp", name_server.0.id());
         let listens = || std::fs::read_to_string(&sockets).ok()?.contains(":0035 ").then_some(());
         wait_until("the name server listens", listens);
         Self { name_server, _resolv_conf: resolv_conf }
     }
 
-    /// A command that becomes the agent in there.
+    /// A command that runs the agent in the namespace.
     pub fn agent(&self) -> Command {
         let mut command = Command::new("/usr/bin/nsenter");
         command.args(["--target", &self.name_server.0.id().to_string()]);
-        // The user as well, or whoever is not root could not enter.
+        // The user namespace too: without it, only root could enter the others.
         command.args(["--user", "--mount", "--net", "--preserve-credentials", AGENT]);
         command
     }

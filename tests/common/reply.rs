@@ -1,16 +1,16 @@
-//! The reply's grammar, section by section as HAProxy and its users may rely on it.
+//! The grammar of a reply, as HAProxy and its users may rely on it.
 
-/// The states that HAProxy may be told.
+/// The states that the agent may report to HAProxy.
 const STATES: [&str; 6] = ["up", "down", "fail", "maint", "drain", "stopped"];
 
 /// The longest line, without its line end, and the longest description, in bytes.
 const LINE_LIMIT: usize = 200;
 const DESCRIPTION_LIMIT: usize = 100;
 
-/// The highest weight that HAProxy takes, in percent.
+/// The highest weight that HAProxy accepts, in percent.
 const WEIGHT_LIMIT: u16 = 256;
 
-/// A reply that is one.
+/// A valid reply.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply<'a> {
     pub is_ready: bool,
@@ -20,12 +20,12 @@ pub struct Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// Reads `[ready ]STATE[ WEIGHT%][ # description]` and its line end. Fails with a sentence on
-    /// anything else.
+    /// Parses `[ready ]STATE[ WEIGHT%][ # description]` and a line end. The error is a sentence that says
+    /// what is wrong.
     pub fn parse(text: &'a str) -> Result<Self, String> {
         let line = text.strip_suffix('\n').ok_or("the line has no end")?;
         if !line.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Err("the line is not one of printable ASCII".to_owned());
+            return Err("the line holds other characters than printable ASCII".to_owned());
         }
         if line.len() > LINE_LIMIT {
             return Err(format!("the line is {} bytes long", line.len()));
@@ -46,7 +46,7 @@ impl<'a> Reply<'a> {
             None => (words, None),
         };
         if !STATES.contains(&state) {
-            return Err(format!("'{state}' is no state"));
+            return Err(format!("'{state}' is not a state"));
         }
         let percent = |weight: &str| {
             let digits = weight.strip_suffix('%')?;
@@ -56,7 +56,7 @@ impl<'a> Reply<'a> {
         };
         let weight_percent = match weight {
             None => None,
-            Some(weight) => Some(percent(weight).ok_or(format!("'{weight}' is no weight"))?),
+            Some(weight) => Some(percent(weight).ok_or(format!("'{weight}' is not a weight"))?),
         };
         Ok(Self { is_ready, state, weight_percent, description })
     }

@@ -1,4 +1,4 @@
-//! The HAProxy configurations that the repository ships, on addresses of a test's own.
+//! Servers and clients for the tests of the HAProxy configurations that the repository ships.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -11,9 +11,9 @@ use tungstenite::handshake::server;
 use tungstenite::http::HeaderValue;
 use tungstenite::{ClientRequestBuilder, Message, WebSocket, accept_hdr};
 
-use super::{Duplex, PATIENCE, Server, response, wait_until};
+use super::{Duplex, Server, WAIT_LIMIT, response, wait_until};
 
-/// Loopback addresses that no other test uses, so that services can have their own ports there.
+/// Loopback addresses that no other test uses. Services can listen on their usual ports there.
 pub struct Hosts([u8; 3]);
 
 impl Hosts {
@@ -21,11 +21,11 @@ impl Hosts {
         static NEXT: AtomicU8 = AtomicU8::new(0);
         let process = std::process::id();
         let block = NEXT.fetch_add(1, Ordering::SeqCst);
-        // Not 127.0.0.0/16, where everybody listens.
+        // Not 127.0.0.0/16, which other programs use.
         Self([1 + (process % 250) as u8, block, (process / 250 % 16 * 16) as u8])
     }
 
-    /// One of 16 addresses.
+    /// The address with the number `n`, of 16.
     pub fn host(&self, n: u8) -> Ipv4Addr {
         assert!(n < 16);
         let [a, b, c] = self.0;
@@ -37,46 +37,46 @@ impl Hosts {
     }
 }
 
-/// A service behind HAProxy: it names itself in its answers, and can be unwell.
+/// A service in a back end of HAProxy. Its answers contain its name. The test can make it unhealthy.
 pub struct Service {
     pub name: &'static str,
     pub address: SocketAddr,
     serve: Box<dyn Fn() -> Server + Send + Sync>,
     server: Mutex<Option<Server>>,
-    is_well: Arc<AtomicBool>,
+    is_healthy: Arc<AtomicBool>,
     heads: Arc<Mutex<Vec<String>>>,
     streams: Arc<Mutex<Vec<TcpStream>>>,
 }
 
-/// What a service is handed: a connection of which nothing has been read, the head of its request, and
-/// whether the service is well.
-pub struct Visit<'a> {
+/// A request that a service has to answer: the connection, from which nothing has been read yet, the head
+/// of the request, and whether the service is healthy.
+pub struct IncomingRequest<'a> {
     pub stream: &'a mut TcpStream,
     pub name: &'static str,
     pub head: &'a str,
-    pub is_well: bool,
+    pub is_healthy: bool,
 }
 
 impl Service {
     pub fn start(
         name: &'static str,
         address: SocketAddr,
-        answer: impl Fn(Visit) + Send + Sync + 'static,
+        answer: impl Fn(IncomingRequest) + Send + Sync + 'static,
     ) -> Self {
-        let is_well = Arc::new(AtomicBool::new(true));
+        let is_healthy = Arc::new(AtomicBool::new(true));
         let heads: Arc<Mutex<Vec<String>>> = Arc::default();
         let streams: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
-        let (health, seen, open) = (is_well.clone(), heads.clone(), streams.clone());
+        let (health, seen, open) = (is_healthy.clone(), heads.clone(), streams.clone());
         let talk = Arc::new(move |stream: &mut TcpStream| {
             open.lock().unwrap().push(stream.try_clone().unwrap());
             let head = peek_head(stream);
-            // A health check of TCP only connects.
+            // HAProxy's own TCP check connects and sends nothing.
             if !head.is_empty() {
                 seen.lock().unwrap().push(head.clone());
-                let is_well = health.load(Ordering::SeqCst);
-                answer(Visit { stream, name, head: &head, is_well });
+                let is_healthy = health.load(Ordering::SeqCst);
+                answer(IncomingRequest { stream, name, head: &head, is_healthy });
             }
-            // Not closed by the last reference alone, since there is another in the list.
+            // Dropping it would not close it: the list holds another descriptor of the connection.
             let _ = stream.shutdown(Shutdown::Both);
         });
         let serve = Box::new(move || {
@@ -84,11 +84,11 @@ impl Service {
             Server::accepting_at(address, move |stream| talk(stream))
         });
         let server = Mutex::new(Some(serve()));
-        Self { name, address, serve, server, is_well, heads, streams }
+        Self { name, address, serve, server, is_healthy, heads, streams }
     }
 
-    /// Starts the service again after it was killed.
-    pub fn revive(&self) {
+    /// Starts the service again after [`Service::kill`].
+    pub fn restart(&self) {
         *self.server.lock().unwrap() = Some((self.serve)());
     }
 
@@ -96,24 +96,25 @@ impl Service {
     pub fn kill(&self) {
         drop(self.server.lock().unwrap().take());
         let has_ended = || TcpStream::connect(self.address).is_err().then_some(());
-        wait_until("nothing listens any more", has_ended);
+        wait_until("the service listens no more", has_ended);
         for stream in self.streams.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// Whether the service is well.
+    /// Whether the service is healthy; follows [`Service::set_healthy`].
     pub fn health(&self) -> Arc<AtomicBool> {
-        self.is_well.clone()
+        self.is_healthy.clone()
     }
 
-    /// Makes the service well or unwell to whoever asks from now on.
-    pub fn set_well(&self, is_well: bool) {
-        self.is_well.store(is_well, Ordering::SeqCst);
+    /// Makes the service healthy or unhealthy for the requests that follow.
+    pub fn set_healthy(&self, is_healthy: bool) {
+        self.is_healthy.store(is_healthy, Ordering::SeqCst);
     }
 
-    /// The heads of the requests that did not come from the agent, which names the service's own address.
-    pub fn heads_of_clients(&self) -> Vec<String> {
+    /// The heads of the requests of clients. The agent's requests are left out: their `Host` is the
+    /// service's own address.
+    pub fn client_heads(&self) -> Vec<String> {
         let own = format!("host: {}", self.address);
         let heads = self.heads.lock().unwrap();
         let is_clients = |head: &&String| !head.to_ascii_lowercase().contains(&own);
@@ -121,7 +122,8 @@ impl Service {
     }
 }
 
-/// Waits for the head of a request without reading it; empty if none comes.
+/// Waits for the head of a request and leaves it unread. Returns an empty text if the connection ends
+/// first.
 fn peek_head(stream: &mut TcpStream) -> String {
     let mut buffer = [0; 8192];
     loop {
@@ -136,7 +138,7 @@ fn peek_head(stream: &mut TcpStream) -> String {
     }
 }
 
-impl Visit<'_> {
+impl IncomingRequest<'_> {
     pub fn path(&self) -> &str {
         self.head.split(' ').nth(1).unwrap_or_default()
     }
@@ -145,7 +147,7 @@ impl Visit<'_> {
         self.head.to_ascii_lowercase().contains("\r\nupgrade: websocket\r\n")
     }
 
-    /// Answers with the service's name in the header.
+    /// Answers, with the service's name in a header.
     pub fn respond(self, status: &str, body: &str) {
         let mut head = vec![0; self.head.len()];
         let _ = self.stream.read_exact(&mut head);
@@ -154,10 +156,10 @@ impl Visit<'_> {
         let _ = self.stream.write_all(answer.replacen("\r\n", &named, 1).as_bytes());
     }
 
-    /// Accepts the upgrade, with the service's name in the header.
+    /// Accepts the upgrade, with the service's name in a header.
     pub fn accept(self) -> Option<WebSocket<TcpStream>> {
         let name = HeaderValue::from_static(self.name);
-        #[allow(clippy::result_large_err, reason = "it is tungstenite's")]
+        #[allow(clippy::result_large_err, reason = "tungstenite gives the type")]
         let with_name = |_: &server::Request, mut answer: server::Response| {
             answer.headers_mut().insert("X-Server", name);
             Ok(answer)
@@ -178,49 +180,49 @@ impl Visit<'_> {
 
 /// An answer that came through HAProxy.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpAnswer {
     pub status: u16,
     pub text: String,
 }
 
-impl Answer {
+impl HttpAnswer {
     fn parse(text: String) -> Self {
         let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
         Self { status: status.unwrap_or_default(), text }
     }
 
-    /// A header of the answer; empty if it has none.
+    /// The value of a header, or an empty text if the answer does not have it.
     pub fn header(&self, name: &str) -> String {
         let lines = self.text.lines().filter_map(|line| line.split_once(": "));
         let mut values = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name));
         values.next().map(|(_, value)| value.to_owned()).unwrap_or_default()
     }
 
-    /// Which service answered.
+    /// The name of the service that answered.
     pub fn server(&self) -> String {
         self.header("X-Server")
     }
 }
 
-/// Sends a request, of which these are the lines, and reads the answer; to an upgrade its head only.
-pub fn ask_http(mut stream: impl Duplex, lines: &[&str]) -> Answer {
+/// Sends a request with these lines and reads the answer. Of an answer to an upgrade only the head is read.
+pub fn ask_http(mut stream: impl Duplex, lines: &[&str]) -> HttpAnswer {
     let is_upgrade = lines.iter().any(|line| line.starts_with("Upgrade:"));
     let last = if is_upgrade { "" } else { "Connection: close\r\n" };
     let request = format!("{}\r\n{last}\r\n", lines.join("\r\n"));
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
-    // How TLS ends is not the question.
+    // An error counts as the end: HAProxy may close the connection without ending TLS.
     while let Ok(count @ 1..) = stream.read(&mut piece) {
         answer.extend_from_slice(&piece[..count]);
         if is_upgrade && answer.windows(4).any(|four| four == b"\r\n\r\n") {
             break;
         }
     }
-    Answer::parse(String::from_utf8_lossy(&answer).into_owned())
+    HttpAnswer::parse(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// The lines of a request for an upgrade to a WebSocket.
+/// The header lines of a request for an upgrade to a WebSocket.
 pub const UPGRADE: [&str; 4] = [
     "Connection: keep-alive, Upgrade",
     "Upgrade: websocket",
@@ -229,16 +231,16 @@ pub const UPGRADE: [&str; 4] = [
 ];
 
 /// A client's WebSocket through HAProxy.
-pub struct Session {
+pub struct ClientSession {
     pub socket: WebSocket<Box<dyn Duplex>>,
-    /// Which service answered.
+    /// The name of the service that answered.
     pub server: String,
     /// The cookie that HAProxy set, if it did.
     pub cookie: Option<String>,
 }
 
-impl Session {
-    /// Opens one. Fails with the HTTP status if it is refused.
+impl ClientSession {
+    /// Opens a WebSocket. The error is the HTTP status with which it was refused.
     pub fn open(
         stream: impl Duplex + 'static,
         url: &str,
@@ -263,31 +265,31 @@ impl Session {
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
                 Err(response.status().as_u16())
             }
-            Err(error) => panic!("no answer to the upgrade: {error}"),
+            Err(error) => panic!("the upgrade failed: {error}"),
         }
     }
 
-    /// Whether what is sent comes back.
+    /// Whether the service echoes a message.
     pub fn is_alive(&mut self) -> bool {
         let sent = Message::text("are you there");
         self.socket.send(sent.clone()).is_ok() && self.socket.read().is_ok_and(|back| back == sent)
     }
 }
 
-/// A connection to HAProxy.
+/// Connects to HAProxy.
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("HAProxy accepts");
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     stream
 }
 
-/// The same from a loopback address of one's own.
+/// The same, from this loopback address.
 pub fn connect_from(host: Ipv4Addr, address: SocketAddr) -> TcpStream {
     use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
     let stream = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&stream, &SocketAddr::from((host, 0))).unwrap();
     connect(&stream, &address).expect("HAProxy accepts");
     let stream = TcpStream::from(stream);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     stream
 }

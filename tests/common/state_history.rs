@@ -1,4 +1,4 @@
-//! A state history that speaks its real wire format, for tests and the benchmark.
+//! A state history server in the real wire format, for the tests and the benchmark.
 
 use std::io::{Read, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,18 +7,19 @@ use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{Message, WebSocket, accept};
 
-/// What a state history says of itself.
+/// What a state history reports about itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Node {
     pub head: u32,
-    /// One past the last block of the traces and of the chain state; 0 is a log that is not kept.
+    /// The number after the last block of the traces, and of the chain state; 0 if the node keeps no such
+    /// log.
     pub ends: [u32; 2],
-    /// How far the head block's timestamp is in the past.
+    /// The age of the head block, in seconds.
     pub lag_s: f64,
 }
 
 impl Node {
-    /// A node in sync with both logs.
+    /// A node that is in sync and keeps both logs.
     pub const fn healthy() -> Self {
         Self { head: 263_148_621, ends: [263_148_622; 2], lag_s: 0.0 }
     }
@@ -50,7 +51,7 @@ impl Node {
         self.blocks_result(&[0])
     }
 
-    /// A block's timestamp, and the rest, which nobody reads: 2000 bytes.
+    /// A block of 2000 bytes: its timestamp, and filler for the rest, which no client of the tests reads.
     fn signed_block(&self) -> Vec<u8> {
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         let slot = ((now_s - self.lag_s - 946_684_800.0) * 2.0).floor() as u32;
@@ -67,12 +68,13 @@ impl Node {
     }
 }
 
-/// The first message of a state history: its ABI as text, about 33 KB.
+/// A state history's first message: its ABI as text, about 33 KB.
 pub fn abi() -> String {
     format!("{{\"version\": \"eosio::abi/1.1\", \"structs\": [{}]}}", "\"struct\", ".repeat(3400))
 }
 
-/// Sends a message in fragments with a ping before each but the first, as large ones come from nodeos.
+/// Sends a message in fragments, as nodeos sends large ones. A ping comes before every fragment but the
+/// first.
 pub fn send_in_fragments<S: Read + Write>(
     socket: &mut WebSocket<S>,
     kind: Data,
@@ -103,7 +105,7 @@ pub fn talk(stream: impl Read + Write, node: &Node) {
         let result = match request.split_first() {
             Some((0, [])) => node.status(),
             Some((1, arguments)) if arguments == block_alone => node.block(),
-            // nodeos closes the session where it cannot unpack a request.
+            // nodeos closes the session when it cannot unpack a request.
             _ => return,
         };
         if send_in_fragments(&mut socket, Data::Binary, &result, 700).is_err() {

@@ -1,9 +1,9 @@
 /* step_clock SECONDS PROGRAM [ARGUMENT]...
  *
- * Runs a program for which the wall clock is off by so many seconds after the program has begun, as
- * after somebody has set it. Then writes to standard error how often the program read that clock and
- * how often the monotonic one. For static programs, which libfaketime cannot reach: the program gets
- * no vDSO, so that it asks the kernel, and the kernel's answer is changed.
+ * Runs a program and adds SECONDS to every reading of the wall clock, as if somebody had set the clock
+ * after the program started. Then writes to standard error how often the program read the wall clock
+ * and how often the monotonic clock. It serves static programs, on which libfaketime has no effect: it
+ * hides the vDSO, so that the program makes a system call, and changes the kernel's answer.
  */
 #include <elf.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-//! A certificate authority of a test's own, and servers with a certificate of it.
+//! A certificate authority for a test, and TLS servers with a certificate that it has signed.
 
 use std::fs::{self, Permissions};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use rustls::{
 
 use super::Server;
 
-/// An authority, and the certificate for `localhost` that it has signed.
+/// A certificate authority, and a certificate for `localhost` that it has signed.
 pub struct Authority {
     folder: tempfile::TempDir,
 }
@@ -23,7 +23,8 @@ pub struct Authority {
 impl Authority {
     pub fn new() -> Self {
         let authority = Self { folder: tempfile::tempdir().unwrap() };
-        // Any user may trust it; the keys are for their owner only.
+        // Every user may read the authority's certificate. Openssl makes the keys readable for their owner
+        // only.
         fs::set_permissions(authority.folder.path(), Permissions::from_mode(0o755)).unwrap();
         let path = |name| authority.path(name).display().to_string();
         let openssl = |args: &str| {
@@ -50,7 +51,7 @@ impl Authority {
         self.folder.path().join(name)
     }
 
-    /// The file with the authority's own certificate, which who trusts it has.
+    /// The file with the authority's own certificate, for clients that trust it.
     pub fn file(&self) -> PathBuf {
         self.path("ca")
     }
@@ -65,7 +66,7 @@ impl Authority {
         self.path("certificate")
     }
 
-    /// One file with the server's key and certificate, as HAProxy wants it.
+    /// One file with the server's key and certificate, as HAProxy needs it.
     pub fn server_key_and_certificate(&self) -> PathBuf {
         let both =
             [self.server_key(), self.server_certificate()].map(|file| fs::read(file).unwrap());
@@ -74,7 +75,7 @@ impl Authority {
         file
     }
 
-    /// A client's session with such a server over a connection.
+    /// A client's TLS session over this connection. It trusts the authority alone.
     pub fn client(&self, tcp: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
         let mut trusted = RootCertStore::empty();
         trusted.add(CertificateDer::from_pem_file(self.file()).unwrap()).unwrap();
@@ -89,7 +90,7 @@ impl Authority {
         StreamOwned::new(session, tcp)
     }
 
-    /// A server on a free port that is handed each connection in clear.
+    /// Starts a TLS server on a free port. It hands each connection, decrypted, to `talk`.
     pub fn server(
         &self,
         talk: impl Fn(rustls::Stream<'_, ServerConnection, TcpStream>) + Send + Sync + 'static,
@@ -101,9 +102,9 @@ impl Authority {
         })
     }
 
-    /// A server on a free port that is handed each connection when the client has said hello, with
-    /// what it has to send then in the handshake.
-    pub fn greeted_server(
+    /// Starts a server on a free port. It hands each connection to `talk` after the client's hello, with
+    /// the bytes that a TLS server has to send next.
+    pub fn server_after_hello(
         &self,
         talk: impl Fn(&mut TcpStream, &[u8]) + Send + Sync + 'static,
     ) -> Server {

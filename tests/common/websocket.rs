@@ -1,4 +1,4 @@
-//! State histories and other WebSocket servers, down to the bytes on the wire.
+//! WebSocket servers, among them state histories, written byte by byte.
 
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
@@ -9,23 +9,24 @@ use super::Server;
 use super::faults::send;
 use super::state_history::{Node, abi, talk};
 
-/// A state history on a free port, which can be changed.
+/// A state history on a free port. The test can change what it reports.
 pub fn state_history_server(node: Arc<Mutex<Node>>) -> Server {
     Server::accepting(move |stream| {
-        // As nodeos does; fragments would wait for each other's acknowledgement.
+        // As nodeos does. Otherwise each fragment would wait for the acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
         let node = *node.lock().unwrap();
         talk(stream, &node);
     })
 }
 
-/// First bytes of frames that are whole messages; RFC 6455, 5.2.
+/// First bytes of frames that each hold a whole message; RFC 6455, 5.2.
 pub const TEXT: u8 = 0x81;
 pub const BINARY: u8 = 0x82;
 pub const CLOSE: u8 = 0x88;
 pub const PING: u8 = 0x89;
 
-/// A frame as a server sends it, behind its first byte: whether it is the last, and its opcode.
+/// A frame as a server sends it. `first` is its first byte, with the opcode and the mark of a message's
+/// last frame.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = payload.len();
     let length = match length {
@@ -36,7 +37,7 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     [&[first][..], &length, payload].concat()
 }
 
-/// Reads a short frame as a client sends it, masked: its first byte and what it holds.
+/// Reads a short, masked frame, as a client sends it. Returns its first byte and its payload.
 pub fn read_frame(stream: &mut (impl Read + ?Sized)) -> Option<(u8, Vec<u8>)> {
     let mut head = [0; 6];
     stream.read_exact(&mut head).ok()?;
@@ -50,7 +51,7 @@ pub fn read_frame(stream: &mut (impl Read + ?Sized)) -> Option<(u8, Vec<u8>)> {
     Some((first, payload))
 }
 
-/// The answer that accepts the upgrade that the head of a request asks for.
+/// The answer that accepts an upgrade; `head` is the head of the request.
 pub fn acceptance(head: &str) -> String {
     let mut lines = head.lines();
     let key = lines.find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default();
@@ -61,12 +62,12 @@ pub fn acceptance(head: &str) -> String {
     )
 }
 
-/// What a state history sends in a session, in the bytes on the wire and in the order in which it is
-/// due: the answer to the upgrade, the ABI, the status and the block.
-pub type Session = Vec<Vec<u8>>;
+/// The bytes that a state history sends in a session, in four parts: the answer to the upgrade, the ABI,
+/// the status and the block.
+pub type SessionParts = Vec<Vec<u8>>;
 
-/// The session of a node with a request that has this head.
-pub fn session(head: &str, node: &Node) -> Session {
+/// The session of a node. `head` is the head of the request.
+pub fn session(head: &str, node: &Node) -> SessionParts {
     vec![
         acceptance(head).into_bytes(),
         frame(TEXT, abi().as_bytes()),
@@ -75,23 +76,28 @@ pub fn session(head: &str, node: &Node) -> Session {
     ]
 }
 
-/// Waits until a part of a session is due: the status and the block are when they are asked for.
+/// Waits until a part of a session is due. The status and the block are due when the client has asked for
+/// them.
 pub fn wait_until_due(stream: &mut (impl Read + ?Sized), part: usize) {
     if part >= 2 {
         read_frame(stream);
     }
 }
 
-/// Sends a session or its beginning, each part when it is due.
-pub fn play(stream: &mut (impl Read + Write + ?Sized), session: &[Vec<u8>]) {
+/// Sends these parts of a session, each when it is due.
+pub fn send_parts(stream: &mut (impl Read + Write + ?Sized), session: &[Vec<u8>]) {
     for (n, part) in session.iter().enumerate() {
         wait_until_due(stream, n);
         send(stream, part);
     }
 }
 
-/// Sends what comes before a part of a session, and waits until that part is due.
-pub fn play_until(stream: &mut (impl Read + Write + ?Sized), session: &[Vec<u8>], part: usize) {
-    play(stream, &session[..part]);
+/// Sends the parts of a session before `part`, and waits until `part` is due.
+pub fn send_parts_before(
+    stream: &mut (impl Read + Write + ?Sized),
+    session: &[Vec<u8>],
+    part: usize,
+) {
+    send_parts(stream, &session[..part]);
     wait_until_due(stream, part);
 }

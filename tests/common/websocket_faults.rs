@@ -1,7 +1,7 @@
-//! What a service that is asked over a WebSocket can do wrong, with what the agent, given 400 ms, has to say
-//! of it.
+//! Faults of a service that is asked over a WebSocket, each with the reason that the agent, with a timeout
+//! of 400 ms, has to give.
 
-use super::faults::{CUT, Instead, NO_ANSWER, send, send_for_ever};
+use super::faults::{CLOSED_EARLY, NO_ANSWER, WrongAnswer, send, send_for_ever};
 use super::state_history::Node;
 use super::websocket::{BINARY, CLOSE, PING, TEXT, frame};
 use super::{Duplex, response};
@@ -10,11 +10,10 @@ const NO_MESSAGE: &str = "sent no valid WebSocket message";
 const LONG_MESSAGE: &str = "sent a message of more than 2 MiB";
 const NO_ACCEPT: &str = "without the key's Sec-WebSocket-Accept";
 
-/// The line with which an upgrade is accepted.
+/// The first line of an answer that accepts an upgrade.
 const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols";
 
-/// Every way to answer an upgrade almost as it should be: a part of the right answer, and what comes in
-/// its place.
+/// Answers to an upgrade with one mistake: a part of the right answer, and the text that replaces it.
 pub const CHANGED_ACCEPTANCES: [(&str, &str, &str); 19] = [
     (ACCEPTED, "HTTP/1.1 200 OK", "answered HTTP 200, no WebSocket upgrade"),
     (ACCEPTED, "HTTP/1.1 302 Found\r\nLocation: /", "answered HTTP 302, no WebSocket upgrade"),
@@ -41,12 +40,12 @@ pub const CHANGED_ACCEPTANCES: [(&str, &str, &str); 19] = [
     ("\r\n\r\n", "\r\nSec-WebSocket-Protocol: soap\r\n\r\n", "with a protocol, unasked"),
 ];
 
-/// Every way to send something else than the answer to an upgrade; it may end as it does over HTTP.
-pub const INSTEAD_OF_ACCEPTANCE: [(&str, Instead, &str); 6] = [
+/// Wrong answers to an upgrade. The answers of [`super::faults::WRONG_ANSWERS`] are wrong there too.
+pub const WRONG_ACCEPTANCES: [(&str, WrongAnswer, &str); 6] = [
     ("accepts with an endless header", accept_with_endless_header, "sent too long a header"),
     ("accepts with a long header", accept_with_long_header, "sent too long a header"),
     (
-        "accepts for ever",
+        "accepts for ever in one line",
         |stream| send_for_ever(stream, "HTTP/1.1 101 Hi"),
         "sent too long a header",
     ),
@@ -55,7 +54,11 @@ pub const INSTEAD_OF_ACCEPTANCE: [(&str, Instead, &str); 6] = [
         |stream| send_for_ever(stream, "HTTP/1.1 101 Hi\r\n"),
         "sent no valid HTTP",
     ),
-    ("does without an upgrade", |stream| send(stream, frame(TEXT, b"{}")), "sent no valid HTTP"),
+    (
+        "sends a frame instead of upgrading",
+        |stream| send(stream, frame(TEXT, b"{}")),
+        "sent no valid HTTP",
+    ),
     (
         "pings instead of upgrading",
         |stream| send_for_ever(stream, frame(PING, b"")),
@@ -72,12 +75,12 @@ fn accept_with_long_header(stream: &mut dyn Duplex) {
     send(stream, format!("HTTP/1.1 101 Hi\r\nX: {}\r\n\r\n", "x".repeat(200_000)));
 }
 
-/// Every way to send something else than a message where one is due.
-pub const INSTEAD_OF_MESSAGE: [(&str, Instead, &str); 25] = [
-    ("a frame of 3 MiB", |stream| declare(stream, 3 << 20), LONG_MESSAGE),
-    ("a frame of 2^63 bytes", |stream| declare(stream, 1 << 63), LONG_MESSAGE),
-    ("a frame of 2^64 - 1 bytes", |stream| declare(stream, u64::MAX), LONG_MESSAGE),
-    ("a frame without its end", |stream| declare(stream, 1 << 20), NO_ANSWER),
+/// What a server may send instead of a valid message.
+pub const INVALID_MESSAGES: [(&str, WrongAnswer, &str); 25] = [
+    ("a frame of 3 MiB", |stream| begin_frame(stream, 3 << 20), LONG_MESSAGE),
+    ("a frame of 2^63 bytes", |stream| begin_frame(stream, 1 << 63), LONG_MESSAGE),
+    ("a frame of 2^64 - 1 bytes", |stream| begin_frame(stream, u64::MAX), LONG_MESSAGE),
+    ("a frame without its end", |stream| begin_frame(stream, 1 << 20), NO_ANSWER),
     (
         "long fragments for ever",
         |stream| send_fragments_for_ever(stream, &[0; 1 << 16]),
@@ -92,29 +95,29 @@ pub const INSTEAD_OF_MESSAGE: [(&str, Instead, &str); 25] = [
     ("a reserved opcode of control", |stream| send(stream, frame(0x8b, b"opcode")), NO_MESSAGE),
     ("a long ping", |stream| send(stream, frame(PING, &[0; 126])), NO_MESSAGE),
     ("a ping in fragments", |stream| send(stream, frame(0x09, b"ping")), NO_MESSAGE),
-    ("the end of no message", |stream| send(stream, frame(0x80, b"end")), NO_MESSAGE),
+    ("a last fragment without a first", |stream| send(stream, frame(0x80, b"end")), NO_MESSAGE),
     (
         "a message within another",
         |stream| send(stream, [frame(0x02, b""), frame(BINARY, b"")].concat()),
         NO_MESSAGE,
     ),
-    ("text that is no UTF-8", |stream| send(stream, frame(TEXT, b"\xff")), NO_MESSAGE),
+    ("text that is not UTF-8", |stream| send(stream, frame(TEXT, b"\xff")), NO_MESSAGE),
     ("text that ends within a character", |stream| send(stream, frame(TEXT, b"\xc3")), NO_MESSAGE),
     ("HTTP", |stream| send(stream, response("500 Error", &[b' '; 99])), NO_MESSAGE),
     ("pings for ever", |stream| send_for_ever(stream, frame(PING, b"are you there?")), NO_ANSWER),
     ("pongs for ever", |stream| send_for_ever(stream, frame(0x8a, b"here I am")), NO_ANSWER),
     ("text for ever", |stream| send_for_ever(stream, frame(TEXT, b"{}")), NO_ANSWER),
-    ("a close frame", |stream| send(stream, frame(CLOSE, &1001_u16.to_be_bytes())), CUT),
-    ("an empty close frame", |stream| send(stream, frame(CLOSE, b"")), CUT),
+    ("a close frame", |stream| send(stream, frame(CLOSE, &1001_u16.to_be_bytes())), CLOSED_EARLY),
+    ("an empty close frame", |stream| send(stream, frame(CLOSE, b"")), CLOSED_EARLY),
     (
         "a close frame within a message",
         |stream| send(stream, [frame(0x02, b""), frame(CLOSE, b"")].concat()),
-        CUT,
+        CLOSED_EARLY,
     ),
 ];
 
-/// Sends the beginning of a frame that is said to be this long.
-fn declare(stream: &mut dyn Duplex, length: u64) {
+/// Sends the beginning of a frame whose header declares this length.
+fn begin_frame(stream: &mut dyn Duplex, length: u64) {
     send(stream, [&[BINARY, 127][..], &length.to_be_bytes(), &[0; 64]].concat());
 }
 
@@ -123,21 +126,21 @@ fn send_fragments_for_ever(stream: &mut dyn Duplex, fragment: &[u8]) {
     send_for_ever(stream, frame(0x00, fragment));
 }
 
-/// The parts of a session in which the status and the block come.
+/// The parts of a session that hold the status and the block.
 pub const STATUS: usize = 2;
 pub const BLOCK: usize = 3;
 
-/// A part of a state history's session, what comes in its place in one frame, and what the agent has to
-/// say of it.
-pub struct Misstatement {
+/// A wrong message of a state history: the part of the session that it replaces, its frame, and the reason
+/// that the agent has to give.
+pub struct WrongMessage {
     pub name: &'static str,
     pub part: usize,
     pub frame: Vec<u8>,
-    pub why: &'static str,
+    pub reason: &'static str,
 }
 
-/// Messages in which a state history says something that is no status or no block.
-pub fn unmeasurable() -> Vec<Misstatement> {
+/// Messages that do not hold a status, or a block, although one is due.
+pub fn unreadable_messages() -> Vec<WrongMessage> {
     let node = Node::healthy();
     let variant = |n: u8, message: Vec<u8>| [&[n], &message[1..]].concat();
     let cut = |message: Vec<u8>, length| message[..length].to_vec();
@@ -163,35 +166,36 @@ pub fn unmeasurable() -> Vec<Misstatement> {
         (BLOCK, "half its positions", cut(node.block(), 150), "ends early"),
         (BLOCK, "half of itself", cut(node.block(), 2000), "ends early"),
     ];
-    let text = [STATUS, BLOCK].map(|part| Misstatement {
+    let text = [STATUS, BLOCK].map(|part| WrongMessage {
         name: "text",
         part,
         frame: frame(TEXT, b"{}"),
-        why: NO_ANSWER,
+        reason: NO_ANSWER,
     });
-    let binary = binary.into_iter().map(|(part, name, message, why)| Misstatement {
+    let binary = binary.into_iter().map(|(part, name, message, reason)| WrongMessage {
         name,
         part,
         frame: frame(BINARY, &message),
-        why,
+        reason,
     });
     binary.chain(text).collect()
 }
 
-/// Numbers that no healthy state history sends: they are measured, and bad.
-pub fn out_of_range() -> Vec<Misstatement> {
+/// Messages with numbers that no healthy state history sends. The agent reads them and finds the service
+/// bad.
+pub fn out_of_range_messages() -> Vec<WrongMessage> {
     let node = Node::healthy();
-    let status = |name, node: Node, why| Misstatement {
+    let status = |name, node: Node, reason| WrongMessage {
         name,
         part: STATUS,
         frame: frame(BINARY, &node.status()),
-        why,
+        reason,
     };
-    let block_of_slot = |name, slot: u32, why| {
+    let block_of_slot = |name, slot: u32, reason| {
         let mut block = node.block();
         let place = block.len() - 2 - 2000;
         block[place..place + 4].copy_from_slice(&slot.to_le_bytes());
-        Misstatement { name, part: BLOCK, frame: frame(BINARY, &block), why }
+        WrongMessage { name, part: BLOCK, frame: frame(BINARY, &block), reason }
     };
     let head = u32::MAX;
     vec![

@@ -1,11 +1,15 @@
-//! Answers of APIs over HTTP.
+//! Answers of services over HTTP.
 
 use serde_json::{Deserializer, Value};
 
-use super::choices::split_line;
-use super::reply::{DESCRIBED, is_digits, reply_words};
-use crate::services::{Answer, Limit, atomic, hyperion, stream, v1, v2};
-use crate::verdict::{Outcome, Verdict};
+use crate::fuzzing::choices::split_line;
+use crate::fuzzing::reply::{DESCRIBED, is_digits, reply_words};
+use crate::reply::outcome::Outcome;
+use crate::services::blocks::Tolerance;
+use crate::services::json_answer::{AnswerError, JsonAnswer};
+use crate::services::{atomic, hyperion, stream, v1, v2};
+use crate::verdict::Verdict;
+use crate::verdict::fault::Fault;
 
 /// Whole numbers of an `f64` are exact below this.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -13,10 +17,10 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 /// 2022-08-17T14:16:36Z, the head block's time in the fixtures.
 pub const HEAD_MS: i128 = 1_660_745_796_000;
 
-/// `STATUS BLOCKS LAG` on a line, and any body behind it: each API that is judged by JSON is `up`
-/// exactly if its fields, looked at one by one, say so. LAG is how far now is from the head block's
-/// time, in milliseconds.
-pub fn api(data: &[u8]) {
+/// The first line is `STATUS BLOCKS LAG`, and the rest is the body of an answer. Each service that answers
+/// JSON is `up` exactly if the fields, compared one by one, are good. LAG is the age of the head block, in
+/// milliseconds.
+pub fn services(data: &[u8]) {
     let (line, body) = split_line(data);
     let line = String::from_utf8_lossy(line);
     let mut words = line.split_ascii_whitespace();
@@ -24,23 +28,23 @@ pub fn api(data: &[u8]) {
     let blocks = words.next().and_then(|word| word.parse().ok()).unwrap_or(10);
     let lag_ms: i64 = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
 
-    // The only answers whose body is read.
+    // Bodies of other answers are not read.
     if matches!(status, 200..=299 | 400) {
         let verdict = stream::judge(status, body);
         if is_up(&verdict) {
             assert!(is_engine(status, body), "{body:?}");
         }
-        check_api(verdict);
+        check_reply(verdict);
     }
 
     let is_success = matches!(status, 200..=299);
-    let answer = Answer { status, body: Ok(body.to_vec()) };
-    // What is nested deeper, and numbers beyond all range, this parser does not take.
+    let answer = JsonAnswer { status, body: Ok(body.to_vec()) };
+    // This parser rejects deep nesting and numbers that are out of range.
     let json: Option<Value> = serde_json::from_slice(body).ok();
     let is_json = json.is_some();
     let json = json.unwrap_or_default();
     let fields = Fields { json: &json, blocks };
-    type Judge = fn(&Answer, &Limit) -> Result<Verdict, String>;
+    type Judge = fn(&JsonAnswer, &Tolerance) -> Result<Verdict, AnswerError>;
     type Judged<'a> = (Judge, Result<Option<i128>, Exotic>, &'a dyn Fn(i128) -> Known);
     let judges: [Judged; 4] = [
         (v1::judge, fields.nodeos_time(), &|now_ms| fields.nodeos_is_good(now_ms)),
@@ -50,7 +54,7 @@ pub fn api(data: &[u8]) {
     ];
     for (place, (judge, head_ms, is_good)) in judges.into_iter().enumerate() {
         let now_ms = head_ms.unwrap_or_default().unwrap_or(HEAD_MS) + i128::from(lag_ms);
-        let verdict = judge(&answer, &Limit { blocks, now_ms });
+        let verdict = judge(&answer, &Tolerance { blocks, now_ms });
         match is_good(now_ms) {
             Ok(is_good) if is_json => {
                 let expected = is_success && is_good;
@@ -58,17 +62,19 @@ pub fn api(data: &[u8]) {
             }
             _ => assert!(is_success || !is_up(&verdict)),
         }
-        check_api(verdict);
+        check_reply(verdict);
     }
 }
 
-pub fn is_up(verdict: &Result<Verdict, String>) -> bool {
+pub fn is_up<E>(verdict: &Result<Verdict, E>) -> bool {
     verdict.as_ref().is_ok_and(Verdict::is_up)
 }
 
-pub fn check_api(verdict: Result<Verdict, String>) {
+/// Checks the reply that expresses a verdict on a service, or why there is none.
+pub fn check_reply(verdict: Result<Verdict, impl Into<Fault>>) {
     let is_up = is_up(&verdict);
-    let outcome = verdict.map_or_else(Outcome::Unmeasured, Outcome::Api);
+    let outcome =
+        verdict.map_or_else(|error| Outcome::NotMeasured(error.into()), Outcome::Measured);
     let words = reply_words(&outcome, DESCRIBED);
     assert_eq!(words.state == "up", is_up);
     assert_eq!(words.weight, None);
@@ -87,11 +93,11 @@ fn is_engine(status: u16, body: &[u8]) -> bool {
     unknown || (status != 400 && has_session)
 }
 
-/// That a comparison would not be simple.
+/// A comparison would not be simple.
 #[derive(Clone, Copy, Debug)]
 struct Exotic;
 
-/// What has to hold, where that can be said.
+/// Whether a service is good, if a simple comparison can tell.
 type Known = Result<bool, Exotic>;
 
 /// The fields of an API's answer, and how many blocks it may be off.
@@ -168,7 +174,7 @@ impl Fields<'_> {
         Ok(self.is_near(self.atomic_time()?, now_ms))
     }
 
-    /// Fails for a list that is longer than any service reports.
+    /// Fails if a list is longer than any service reports.
     fn is_list_short(&self, list: &Value) -> Result<(), Exotic> {
         let is_short = list.as_array().is_none_or(|list| list.len() <= 1000);
         if is_short { Ok(()) } else { Err(Exotic) }
@@ -179,7 +185,7 @@ impl Fields<'_> {
         head_ms.is_some_and(|head_ms| (-limit_ms..=limit_ms).contains(&(now_ms - head_ms)))
     }
 
-    /// A field of what the first service of this name reports; null if there is none.
+    /// A field of the first service with this name. Null if it is absent.
     fn data(&self, service: &str, name: &str) -> &Value {
         let services = self.json["health"].as_array();
         let found = services.into_iter().flatten().find(|found| found["service"] == service);
@@ -187,7 +193,7 @@ impl Fields<'_> {
     }
 }
 
-/// A number without a fraction, also as text; `None` if it is none.
+/// A number without a fraction, also in a string. `None` for any other value.
 fn plain_number(value: &Value) -> Result<Option<f64>, Exotic> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
@@ -201,8 +207,8 @@ fn plain_number(value: &Value) -> Result<Option<f64>, Exotic> {
     }
 }
 
-/// `YYYY-MM-DDTHH:MM:SS[.FRACTION][Z|+HH:MM|-HH:MM]` in milliseconds since 1970; `None` if it is no
-/// text with a T.
+/// `YYYY-MM-DDTHH:MM:SS[.FRACTION][Z|+HH:MM|-HH:MM]` in milliseconds since 1970. `None` if it is
+/// not a string with a T.
 fn plain_time_ms(value: &Value) -> Result<Option<i128>, Exotic> {
     let text = value.as_str().unwrap_or_default().trim();
     if !text.contains(['T', 't']) {
@@ -243,7 +249,7 @@ fn plain_time_ms(value: &Value) -> Result<Option<i128>, Exotic> {
             }
             _ => return None,
         };
-        // Every day from the first of the year 0 on, by the months since March.
+        // Counts the days since the year 0, with years that begin in March.
         let (year, month) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
         let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
         let days = year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1 - 719_468;
@@ -253,7 +259,7 @@ fn plain_time_ms(value: &Value) -> Result<Option<i128>, Exotic> {
     plain().map(Some).ok_or(Exotic)
 }
 
-/// Numbers of so many digits each.
+/// Reads numbers with these lengths in digits.
 fn digits<const N: usize>(text: &str, between: char, lengths: [usize; N]) -> Option<[i128; N]> {
     let mut words = text.split(between);
     let numbers = lengths.map(|length| {

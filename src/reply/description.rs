@@ -1,0 +1,158 @@
+/*!
+The description after the `#` of a reply: which values decided, in at most 100 printable ASCII characters.
+*/
+
+use crate::verdict::Verdict;
+use crate::verdict::reading::Reading;
+
+/// The longest description, in bytes. HAProxy's statistics page keeps 127, its own words included.
+const LENGTH_LIMIT: usize = 100;
+
+/// The end of a description that was cut.
+const CUT: &str = "...";
+
+/// Names what decided the verdict. A server that is up, or only over a limit, shows all its values, the
+/// tightest first. A server with a fault shows the values that exceed their limit, then the faults.
+pub fn describe(verdict: &Verdict) -> String {
+    let faults = verdict.sentences();
+    let mut readings: Vec<&Reading> = verdict.readings.iter().collect();
+    readings.sort_by(|a, b| b.fullness().total_cmp(&a.fullness()));
+    if !faults.is_empty() {
+        readings.retain(|reading| reading.is_exceeded());
+    }
+    let values: Vec<String> = readings.into_iter().filter_map(show).collect();
+    // Spaces separate values. Sentences contain spaces, so semicolons separate them.
+    let values = Some(values.join(" ")).filter(|values| !values.is_empty());
+    values.into_iter().chain(faults).collect::<Vec<_>>().join("; ")
+}
+
+fn show(reading: &Reading) -> Option<String> {
+    let Reading { name, limit, .. } = reading;
+    let value = shown_value(reading)?;
+    // The name already says that a value is a percentage. There is no space before other units, so that
+    // a value stays one word.
+    let unit = if reading.unit == "%" { "" } else { reading.unit };
+    Some(format!("{name} {}/{}{unit}", show_number(value), show_number(*limit)))
+}
+
+/// The value, rounded down to one decimal. It is not rounded where that would move it to the other side
+/// of its limit.
+pub fn shown_value(reading: &Reading) -> Option<f64> {
+    let value = *reading.value.as_ref().ok()?;
+    let rounded = (value * 10.0).floor() / 10.0;
+    let is_faithful = reading.allows(rounded) != reading.is_exceeded() && rounded.is_finite();
+    Some(if is_faithful { rounded } else { value })
+}
+
+/// A number in digits, or with an exponent if it has more than 15 digits.
+pub fn show_number(number: f64) -> String {
+    if number < 1e15 { number.to_string() } else { format!("{number:e}") }
+}
+
+/// Replaces every character that is not printable ASCII by `?`.
+pub fn printable(text: &str) -> String {
+    let is_printable = |c: char| c == ' ' || c.is_ascii_graphic();
+    text.chars().map(|c| if is_printable(c) { c } else { '?' }).collect()
+}
+
+/// Makes a description of any text: printable, and cut between words where it is too long.
+pub fn fit(text: &str) -> String {
+    let text = printable(text);
+    let text = text.trim();
+    if text.len() <= LENGTH_LIMIT {
+        return text.to_owned();
+    }
+    let room = LENGTH_LIMIT - CUT.len();
+    let fitting: String = text.chars().take(room).collect();
+    let ends_with_whole_word = text.chars().nth(room) == Some(' ');
+    let kept = match fitting.rsplit_once(' ') {
+        Some((words, _)) if !ends_with_whole_word => words,
+        _ => &fitting,
+    };
+    format!("{}{CUT}", kept.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::time::Duration;
+
+    use crate::verdict::reading::Bound;
+
+    fn reading(name: &str, value: Result<f64, &str>, limit: f64) -> Reading {
+        Reading {
+            name: name.to_owned(),
+            unit: if name.starts_with("band") { "Mbps" } else { "" },
+            value: value.map_err(Into::into),
+            limit,
+            bound: Bound::Below,
+            source: "test",
+            took: Duration::ZERO,
+        }
+    }
+
+    fn described<const N: usize>(readings: [Reading; N]) -> String {
+        describe(&Verdict::of(readings.into()))
+    }
+
+    #[test]
+    fn the_tightest_value_comes_first() {
+        let readings = [
+            reading("publishers", Ok(3.0), 100.0),
+            reading("band-in", Ok(6.25), 100.0),
+            reading("cpu", Ok(12.56), 90.0),
+        ];
+        assert_eq!(described(readings), "cpu 12.5/90 band-in 6.2/100Mbps publishers 3/100");
+    }
+
+    #[test]
+    fn a_fault_hides_the_values_within_their_limits() {
+        let cpu = || reading("cpu", Ok(93.4), 90.0);
+        let hls = || reading("hls", Ok(3.0), 100.0);
+        let missing = |fault| reading("x", Err(fault), 100.0);
+        assert_eq!(described([hls(), cpu()]), "cpu 93.4/90 hls 3/100");
+        let gone = missing("a is gone");
+        assert_eq!(described([gone, hls(), cpu()]), "cpu 93.4/90; a is gone");
+        let [gone, too, again] = ["a is gone", "b too", "a is gone"].map(missing);
+        assert_eq!(described([hls(), gone, too, again]), "a is gone; b too");
+    }
+
+    #[test]
+    fn rounding_never_moves_a_value_across_its_limit() {
+        let show = |value, limit| show(&reading("a", Ok(value), limit)).unwrap();
+        assert_eq!(show(89.99, 90.0), "a 89.9/90");
+        assert_eq!(show(90.04, 90.04), "a 90.04/90.04");
+        assert_eq!(show(0.0, 0.0), "a 0/0");
+        assert_eq!(show(1e308, 5.0), "a 1e308/5");
+        assert_eq!(show(1e300, 9e307), "a 1e300/9e307");
+    }
+
+    #[test]
+    fn a_number_of_more_than_15_digits_has_an_exponent() {
+        assert_eq!(show_number(999_999_999_999_999.0), "999999999999999");
+        assert_eq!(show_number(1e15), "1e15");
+        assert_eq!(show_number(0.0625), "0.0625");
+    }
+
+    #[test]
+    fn a_description_is_printable_ascii_of_at_most_100_bytes() {
+        assert_eq!(fit("a\r\nup\t100%\0\u{7f}\u{e9}\u{2028}b"), "a??up?100%????b");
+        for length in 95..110 {
+            let fitted = fit(&"x".repeat(length));
+            assert_eq!(fitted.len(), length.min(100), "{length}");
+            assert_eq!(fitted.ends_with("..."), length > 100, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_long_description_is_cut_between_words() {
+        let cut = fit(&"word ".repeat(30));
+        assert!(cut.ends_with("word...") && cut.len() <= 100, "{cut}");
+        assert_eq!(fit(&format!("{} {}", "a".repeat(97), "b".repeat(9))), "a".repeat(97) + "...");
+        assert_eq!(fit(&format!("{} {}", "a".repeat(98), "b".repeat(9))), "a".repeat(97) + "...");
+        let [whole, cut_off] = [95, 96].map(|width| format!("x {} y", "a".repeat(width)));
+        assert_eq!(fit(&format!("{whole}yy")), format!("x {}...", "a".repeat(95)));
+        assert_eq!(fit(&format!("{cut_off}yy")), "x...");
+    }
+}

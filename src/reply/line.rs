@@ -1,0 +1,227 @@
+/*!
+The line that HAProxy reads, and the exit status that goes with it.
+
+The words and the weight are decided here and nowhere else. The grammar is that of the `agent-check`
+keyword in HAProxy's configuration manual.
+*/
+
+use std::fmt;
+
+use crate::reply::description::{describe, fit};
+use crate::reply::outcome::{FixedReply, Outcome};
+use crate::reply::state::State;
+
+/// Weights are multiples of this, in percent. HAProxy rebuilds its tables for every new weight, so small
+/// changes are rounded away.
+const WEIGHT_STEP: f64 = 5.0;
+
+/// What the options say about the reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Style {
+    /// Whether the reply has a description.
+    pub describe: bool,
+    /// Above this percentage of a limit, the weight is reduced.
+    pub weight_from_percent: Option<f64>,
+    /// Whether replies begin with `ready`: only `ready` takes back a MAINT or DRAIN of an earlier reply.
+    pub is_ready: bool,
+}
+
+/// A whole reply.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reply {
+    is_ready: bool,
+    state: State,
+    weight_percent: Option<u16>,
+    /// Printable, and short enough; may be empty.
+    description: String,
+    exit_status: u8,
+}
+
+impl Reply {
+    /// The reply that expresses `outcome`.
+    pub fn new(outcome: &Outcome, style: Style) -> Self {
+        let reply = |state, description: String, exit_status| Self {
+            is_ready: style.is_ready,
+            state,
+            weight_percent: None,
+            description: fit(&description),
+            exit_status,
+        };
+        let optional =
+            |text: &dyn Fn() -> String| if style.describe { text() } else { String::new() };
+        match outcome {
+            Outcome::Measured(verdict) => {
+                let description = optional(&|| describe(verdict));
+                if !verdict.is_up() {
+                    return reply(State::Down, description, 1);
+                }
+                let weight = || weight_percent(verdict.fullness(), style.weight_from_percent);
+                let weight_percent = verdict.is_graded.then(weight);
+                Self { weight_percent, ..reply(State::Up, description, 0) }
+            }
+            Outcome::NotMeasured(fault) => reply(State::Fail, optional(&|| fault.to_string()), 1),
+            // These descriptions are always shown: they tell the operator what to correct, or come from
+            // an administrator.
+            Outcome::NotUnderstood(fault) => reply(State::Fail, fault.to_string(), 2),
+            Outcome::Debug(fixed) => Self::fixed(fixed, style.is_ready),
+            Outcome::Maintenance(fixed) => Self::fixed(fixed, false),
+        }
+    }
+
+    fn fixed(
+        FixedReply { state, weight_percent, description }: &FixedReply,
+        is_ready: bool,
+    ) -> Self {
+        Self {
+            is_ready,
+            state: *state,
+            weight_percent: *weight_percent,
+            description: fit(description),
+            exit_status: if *state == State::Up { 0 } else { 1 },
+        }
+    }
+
+    /// The reply when making one failed.
+    pub fn internal_error() -> Self {
+        Self {
+            is_ready: false,
+            state: State::Fail,
+            weight_percent: None,
+            description: String::new(),
+            exit_status: 1,
+        }
+    }
+
+    /// Whether the server can take traffic.
+    pub fn is_up(&self) -> bool {
+        self.state == State::Up
+    }
+
+    /// 0 for `up`, 2 for options or a request that cannot be understood, 1 for everything else.
+    pub fn exit_status(&self) -> u8 {
+        self.exit_status
+    }
+}
+
+/// The line as HAProxy reads it, with its line end.
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_ready {
+            f.write_str("ready ")?;
+        }
+        f.write_str(self.state.word())?;
+        if let Some(percent) = self.weight_percent {
+            write!(f, " {percent}%")?;
+        }
+        if !self.description.is_empty() {
+            write!(f, " # {}", self.description)?;
+        }
+        f.write_str("\n")
+    }
+}
+
+/// The weight of a server whose tightest value uses `fullness` of its limit, below 1. It is 100 up to
+/// `from` percent of the limit. Above, it falls in steps of 5 on a straight line to 0 at the limit. It is
+/// at least 1, because HAProxy reads 0 as drain.
+fn weight_percent(fullness: f64, from: Option<f64>) -> u16 {
+    let Some(from) = from else {
+        return 100;
+    };
+    let weight = 100.0 * (100.0 - 100.0 * fullness) / (100.0 - from);
+    // The millionth keeps a rounding error from taking a weight down a step.
+    let steps = (weight / WEIGHT_STEP + 1e-6).floor();
+    (steps * WEIGHT_STEP).clamp(1.0, 100.0) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::time::Duration;
+
+    use crate::verdict::Verdict;
+    use crate::verdict::reading::{Bound, Reading};
+
+    /// The outcome of thresholds with these values and limits.
+    fn thresholds(values: &[(f64, f64)]) -> Outcome {
+        let readings = values.iter().map(|(value, limit)| Reading {
+            name: "cpu".to_owned(),
+            unit: "%",
+            value: Ok(*value),
+            limit: *limit,
+            bound: Bound::Below,
+            source: "test",
+            took: Duration::ZERO,
+        });
+        Outcome::Measured(Verdict { is_graded: true, ..Verdict::of(readings.collect()) })
+    }
+
+    #[test]
+    fn a_reply_without_description_is_exactly_its_words() {
+        let brief = |outcome| Reply::new(&outcome, Style::default()).to_string();
+        assert_eq!(brief(thresholds(&[(1.0, 90.0)])), "up 100%\n");
+        assert_eq!(brief(thresholds(&[(90.0, 90.0)])), "down\n");
+        assert_eq!(brief(Outcome::Measured(Verdict::default())), "up\n");
+        assert_eq!(brief(Outcome::NotMeasured("why".into())), "fail\n");
+        assert_eq!(brief(Outcome::NotUnderstood("'x'".into())), "fail # 'x'\n");
+    }
+
+    #[test]
+    fn a_description_follows_a_hash() {
+        let style = Style { describe: true, ..Style::default() };
+        let described = |outcome| Reply::new(&outcome, style).to_string();
+        assert_eq!(described(thresholds(&[(1.0, 90.0)])), "up 100% # cpu 1/90\n");
+        assert_eq!(described(thresholds(&[(90.0, 90.0)])), "down # cpu 90/90\n");
+        assert_eq!(described(Outcome::NotMeasured("why".into())), "fail # why\n");
+    }
+
+    #[test]
+    fn ready_begins_every_reply_except_those_of_a_maintenance_file() {
+        let style = Style { is_ready: true, ..Style::default() };
+        let reply = |outcome| Reply::new(&outcome, style).to_string();
+        assert_eq!(reply(thresholds(&[])), "ready up 100%\n");
+        assert_eq!(reply(thresholds(&[(9.0, 9.0)])), "ready down\n");
+        assert_eq!(reply(Outcome::NotMeasured("why".into())), "ready fail\n");
+        assert_eq!(reply(Outcome::NotUnderstood("'x'".into())), "ready fail # 'x'\n");
+        for (state, line) in [
+            (State::Maint, "maint # why\n"),
+            (State::Drain, "drain # why\n"),
+            (State::Down, "down # why\n"),
+            (State::Stopped, "stopped # why\n"),
+        ] {
+            let description = "why".to_owned();
+            let fixed = FixedReply { state, weight_percent: None, description };
+            assert_eq!(reply(Outcome::Debug(fixed.clone())), format!("ready {line}"));
+            assert_eq!(reply(Outcome::Maintenance(fixed)), line);
+        }
+    }
+
+    #[test]
+    fn the_weight_falls_from_100_at_the_percentage_to_1_at_the_limit() {
+        for (from, value, limit, weight) in [
+            (80.0, 0.0, 100.0, 100),
+            (80.0, 79.9, 100.0, 100),
+            (80.0, 80.0, 100.0, 100),
+            (80.0, 80.1, 100.0, 95),
+            (80.0, 81.0, 100.0, 95),
+            (80.0, 90.0, 100.0, 50),
+            (80.0, 90.1, 100.0, 45),
+            (80.0, 98.9, 100.0, 5),
+            (80.0, 99.0, 100.0, 5),
+            (80.0, 99.1, 100.0, 1),
+            (80.0, 99.999, 100.0, 1),
+            (0.0, 0.0, 100.0, 100),
+            (0.0, 1.0, 100.0, 95),
+            (0.0, 50.0, 100.0, 50),
+            (0.0, 0.15, 0.3, 50),
+            (70.0, 0.085, 0.1, 50),
+            (99.0, 99.0, 100.0, 100),
+            (99.0, 99.5, 100.0, 50),
+        ] {
+            let style = Style { weight_from_percent: Some(from), ..Style::default() };
+            let outcome = thresholds(&[(value, limit), (0.0, 1.0)]);
+            let reply = Reply::new(&outcome, style).to_string();
+            assert_eq!(reply, format!("up {weight}%\n"), "{value}/{limit} from {from} %");
+        }
+    }
+}

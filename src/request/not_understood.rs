@@ -1,0 +1,101 @@
+//! Why a request cannot be understood. All such sentences are here.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::net::secrets::without_secrets;
+use crate::reply::state::State;
+use crate::services::SERVICES;
+use crate::services::service::{FieldError, Service};
+use crate::values::VALUES;
+use crate::verdict::fault::Fault;
+
+/// What a limit is, for messages.
+const A_LIMIT: &str = "a number of 0 or more, % for cpu only";
+
+/// A word of a request that cannot be understood.
+///
+/// It is displayed as a sentence that names the word and what would be right, without the secrets of URLs.
+#[derive(Debug)]
+pub struct NotUnderstood {
+    word: String,
+    mistake: Mistake,
+}
+
+/// What is wrong with a word.
+#[derive(Debug)]
+pub enum Mistake {
+    /// It should be the name of a value.
+    UnknownValue,
+    /// It should be the limit of the value before it, or the name of another value.
+    UnknownValueOrLimit,
+    /// It should be a limit of the value with this name.
+    NotALimit(String),
+    /// It names a value that needs a limit.
+    LimitMissing,
+    /// It should be the name of a service.
+    UnknownService,
+    /// It has more fields than this service understands.
+    TooManyFields(&'static Service),
+    /// It should be a certain field of a service's request.
+    Field(Fault),
+    /// It should be a state of a reply.
+    UnknownState,
+    /// It should be a weight of a reply.
+    NotAWeight,
+    /// It is one word too many in a reply.
+    TooManyWords,
+}
+
+impl NotUnderstood {
+    pub fn new(word: &str, mistake: Mistake) -> Self {
+        Self { word: word.to_owned(), mistake }
+    }
+}
+
+impl From<FieldError> for NotUnderstood {
+    fn from(FieldError { text, problem }: FieldError) -> Self {
+        Self { word: text, mistake: Mistake::Field(problem) }
+    }
+}
+
+impl Error for NotUnderstood {}
+
+impl fmt::Display for NotUnderstood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mistake = without_secrets(&self.mistake.to_string());
+        write!(f, "'{}' {mistake}", without_secrets(&self.word))
+    }
+}
+
+/// The end of a sentence that begins with the word.
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownValue => write!(f, "is none of {}", value_names()),
+            Self::UnknownValueOrLimit => {
+                write!(f, "is no limit ({A_LIMIT}) and none of {}", value_names())
+            }
+            Self::NotALimit(name) => write!(f, "is no limit for {name}: {A_LIMIT}"),
+            Self::LimitMissing => write!(f, "needs a limit: {A_LIMIT}"),
+            Self::UnknownService => {
+                let names: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
+                write!(f, "is none of {}, debug", names.join(", "))
+            }
+            Self::TooManyFields(service) => {
+                write!(f, "has more than {}|{}", service.name, service.fields.join("|"))
+            }
+            Self::Field(problem) => problem.fmt(f),
+            Self::UnknownState => {
+                write!(f, "is none of {}", State::ALL.map(State::word).join(", "))
+            }
+            Self::NotAWeight => f.write_str("is no weight from 0% to 256%"),
+            Self::TooManyWords => f.write_str("is more than STATE WEIGHT% # description"),
+        }
+    }
+}
+
+fn value_names() -> String {
+    let names: Vec<&str> = VALUES.iter().map(|kind| kind.name).collect();
+    names.join(", ")
+}

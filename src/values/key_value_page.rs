@@ -1,0 +1,40 @@
+//! Statistics pages of `key=value` lines, as a WCS serves them.
+
+use crate::values::page_format::PageFormat;
+
+/// Any page is taken as text, so this is the last format to be tried.
+pub const FORMAT: PageFormat = PageFormat {
+    recognises: |_| true,
+    read: |page, take| {
+        let text = String::from_utf8_lossy(page);
+        for (key, value) in text.lines().filter_map(parse_line) {
+            take(key, value);
+        }
+        Ok(())
+    },
+    // A byte that is not UTF-8 becomes a character of three. The text is held twice while it grows.
+    memory_per_byte: 10,
+};
+
+/// Parses `key=value`. Other lines, such as headings and markup, hold no value.
+fn parse_line(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.split_once('=')?;
+    let key = key.trim();
+    let is_markup = key.contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"'));
+    (!key.is_empty() && !is_markup).then(|| (key, value.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headings_and_markup_are_not_values() {
+        assert_eq!(parse_line(" a/b = 4\r"), Some(("a/b", "4")));
+        assert_eq!(parse_line("a=b=c"), Some(("a", "b=c")));
+        assert_eq!(parse_line("a="), Some(("a", "")));
+        for line in ["", "-----Connection Stats-----", "=1", "a b=1", "<p a=1", "\"a\"=1"] {
+            assert_eq!(parse_line(line), None, "{line}");
+        }
+    }
+}
