@@ -10,7 +10,7 @@ use crate::process::timed::Timed;
 use crate::reply::outcome::Outcome;
 use crate::request::parsed::Request;
 use crate::request::thresholds::Thresholds;
-use crate::values::sources::find;
+use crate::values::sources::find_on_page;
 use crate::values::statistics_page::Page;
 use crate::values::value::Value;
 
@@ -120,7 +120,7 @@ fn judge_page(thresholds: &Thresholds, page: Vec<u8>, load: f64) -> Outcome {
     let statistics = page.read(keys).map_err(Arc::new);
     let read = |value: &&Value| Timed {
         result: match value.is_on_statistics_page() {
-            true => find(value, None, &statistics),
+            true => find_on_page(value, &statistics),
             false => Ok(load),
         },
         took: Duration::ZERO,

@@ -1,8 +1,8 @@
 /*!
 The line that HAProxy reads, and the exit status that goes with it.
 
-The words and the weight are decided here and nowhere else. The grammar is that of the `agent-check`
-keyword in HAProxy's configuration manual.
+State, weight and exit status of every reply are decided here. The grammar is that of the `agent-check` keyword
+in HAProxy's configuration manual.
 */
 
 use std::fmt;

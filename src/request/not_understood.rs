@@ -1,4 +1,4 @@
-//! Why a request cannot be understood. All such sentences are here.
+//! Why the words of a request cannot be understood.
 
 use std::error::Error;
 use std::fmt;
@@ -9,9 +9,6 @@ use crate::services::SERVICES;
 use crate::services::service::{FieldError, Service};
 use crate::values::VALUES;
 use crate::verdict::fault::Fault;
-
-/// What a limit is, for messages.
-const A_LIMIT: &str = "a number of 0 or more, % for cpu only";
 
 /// A word of a request that cannot be understood.
 ///
@@ -74,10 +71,10 @@ impl fmt::Display for Mistake {
         match self {
             Self::UnknownValue => write!(f, "is none of {}", value_names()),
             Self::UnknownValueOrLimit => {
-                write!(f, "is no limit ({A_LIMIT}) and none of {}", value_names())
+                write!(f, "is no limit ({}) and none of {}", a_limit(), value_names())
             }
-            Self::NotALimit(name) => write!(f, "is no limit for {name}: {A_LIMIT}"),
-            Self::LimitMissing => write!(f, "needs a limit: {A_LIMIT}"),
+            Self::NotALimit(name) => write!(f, "is no limit for {name}: {}", a_limit()),
+            Self::LimitMissing => write!(f, "needs a limit: {}", a_limit()),
             Self::UnknownService => {
                 let names: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
                 write!(f, "is none of {}, debug", names.join(", "))
@@ -93,6 +90,13 @@ impl fmt::Display for Mistake {
             Self::TooManyWords => f.write_str("is more than STATE WEIGHT% # description"),
         }
     }
+}
+
+/// What a limit is.
+fn a_limit() -> String {
+    let percentages = VALUES.iter().filter(|kind| kind.is_percentage());
+    let names: Vec<&str> = percentages.map(|kind| kind.name).collect();
+    format!("a number of 0 or more, % for {} only", names.join(", "))
 }
 
 fn value_names() -> String {

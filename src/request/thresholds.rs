@@ -118,7 +118,7 @@ impl fmt::Display for Thresholds {
 
 /// Parses a decimal number. A percentage may end in `%`.
 fn parse_limit(word: &str, value: &Value) -> Option<f64> {
-    let is_percentage = value.kind().unit == "%";
+    let is_percentage = value.kind().is_percentage();
     decimal(word.strip_suffix('%').filter(|_| is_percentage).unwrap_or(word))
 }
 
