@@ -11,7 +11,7 @@ use tungstenite::handshake::server;
 use tungstenite::http::HeaderValue;
 use tungstenite::{ClientRequestBuilder, Message, WebSocket, accept_hdr};
 
-use super::{Duplex, Server, WAIT_LIMIT, response, wait_until};
+use super::{Duplex, Server, WAIT_LIMIT, hold, response, wait_until};
 
 /// Loopback addresses that no other test uses. Services can listen on their usual ports there.
 pub struct Hosts([u8; 3]);
@@ -37,7 +37,8 @@ impl Hosts {
     }
 }
 
-/// A service in a back end of HAProxy. Its answers contain its name. The test can make it unhealthy.
+/// A service in a back end of HAProxy. Its answers contain its name. The test can make it unhealthy. It never answers
+/// a request for the path `/silent`.
 pub struct Service {
     pub name: &'static str,
     pub address: SocketAddr,
@@ -74,6 +75,10 @@ impl Service {
             if !head.is_empty() {
                 seen.lock().unwrap().push(head.clone());
                 let is_healthy = health.load(Ordering::SeqCst);
+                if head.contains(" /silent ") {
+                    hold(stream);
+                    return;
+                }
                 answer(IncomingRequest { stream, name, head: &head, is_healthy });
             }
             // Dropping it would not close it: the list holds another descriptor of the connection.
@@ -138,6 +143,13 @@ fn peek_head(stream: &mut TcpStream) -> String {
     }
 }
 
+/// The values of a header in the head of a request.
+pub fn header_values(head: &str, name: &str) -> Vec<String> {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    let values = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    values.map(|(_, value)| value.to_owned()).collect()
+}
+
 impl IncomingRequest<'_> {
     pub fn path(&self) -> &str {
         self.head.split(' ').nth(1).unwrap_or_default()
@@ -186,7 +198,7 @@ pub struct HttpAnswer {
 }
 
 impl HttpAnswer {
-    fn parse(text: String) -> Self {
+    pub fn parse(text: String) -> Self {
         let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
         Self { status: status.unwrap_or_default(), text }
     }
