@@ -6,13 +6,14 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{ErrorKind, Read};
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::haproxy::{Haproxy, haproxy, shipped};
+use common::haproxy::{HAPROXY, Haproxy, haproxy, shipped};
 use common::shipped::*;
 use common::sites::*;
 use common::*;
@@ -119,6 +120,122 @@ fn tls_is_version_1_2_or_newer() {
             );
             assert_eq!(outcome.exit_status == Some(0), takes_older, "{file:?}: {outcome:?}");
         }
+    }
+}
+
+/// Headers in which a client makes claims about itself. Each value contains `6.6.6.6`.
+const CLAIMS: [(&str, &str); 9] = [
+    ("x-forwarded-for", "6.6.6.6"),
+    ("x-forwarded-for", "10.0.0.1, 6.6.6.6"),
+    ("x-real-ip", "6.6.6.6"),
+    ("x-forwarded-host", "6.6.6.6"),
+    ("x-forwarded-proto", "6.6.6.6"),
+    ("x-forwarded-port", "6.6.6.6"),
+    ("forwarded", "for=6.6.6.6;host=6.6.6.6"),
+    ("forwarded", "for=\"[::ffff:6.6.6.6]\""),
+    ("x-client-ip", "6.6.6.6:666"),
+];
+
+/// Checks that these services got the request `mark` with the header `x-other`, and without a claim.
+#[track_caller]
+fn check_that_no_claim_arrived<'a>(services: impl IntoIterator<Item = &'a Service>, mark: &str) {
+    let heads = services.into_iter().flat_map(Service::client_heads);
+    let heads: Vec<_> = heads.filter(|head| header_values(head, "x-mark") == [mark]).collect();
+    assert_eq!(heads.len(), 1, "{mark}");
+    assert_eq!(header_values(&heads[0], "x-other"), ["5.5.5.5"], "{mark}");
+    assert!(!heads[0].contains("6.6.6.6"), "{mark}: {}", heads[0]);
+}
+
+/// The claims, a header that passes, and a mark that tells this request from the others.
+fn claims(mark: &str) -> Vec<(&str, &str)> {
+    let mut headers = CLAIMS.to_vec();
+    headers.extend([("x-other", "5.5.5.5"), ("x-mark", mark)]);
+    headers
+}
+
+#[test]
+fn no_claim_of_a_client_about_itself_reaches_a_server() {
+    let antelope = AntelopeSite::start(&[]);
+    let (api, atomic) = ("wax.example.com", "atomic.example.com");
+    for protocol in PROTOCOLS {
+        let client = antelope.client(protocol);
+        for (host, path) in [(api, "/v1/chain/x"), (api, "/v2/x"), (api, "/stream/"), (atomic, "/")]
+        {
+            let mark = format!("{protocol:?} {host}{path}");
+            client.ask("GET", host, path, &claims(&mark));
+            check_that_no_claim_arrived(antelope.services(), &mark);
+        }
+        for (host, path) in [(api, "/stream/"), (api, "/"), ("ws-wax.example.com", "/")] {
+            let mark = format!("{protocol:?} {host}{path}, as an upgrade");
+            client.open(host, path, &claims(&mark)).unwrap();
+            check_that_no_claim_arrived(antelope.services(), &mark);
+        }
+    }
+
+    let websocket = WebSocketSite::start(&[]);
+    for protocol in PROTOCOLS {
+        let client = websocket.client(protocol);
+        let mark = format!("{protocol:?}");
+        client.ask("GET", "localhost", "/", &claims(&mark));
+        check_that_no_claim_arrived(&websocket.servers, &mark);
+        let mark = format!("{protocol:?}, as an upgrade");
+        client.open("localhost", "/", &claims(&mark)).unwrap();
+        check_that_no_claim_arrived(&websocket.servers, &mark);
+    }
+
+    let wcs = WcsSite::start(&[]);
+    wcs.open(&claims("HTTP/1.1"));
+    check_that_no_claim_arrived(wcs.services(), "HTTP/1.1");
+    wcs.open_http2(&claims("HTTP/2"));
+    check_that_no_claim_arrived(wcs.services(), "HTTP/2");
+    wcs.ask_http2("/", &claims("page"));
+    check_that_no_claim_arrived([&wcs.web], "page");
+
+    let external = ExternalCheckSite::start();
+    let mut lines = vec!["GET /v1/chain/x HTTP/1.1".to_owned(), "Host: a".to_owned()];
+    lines.extend(claims("api").iter().map(|(name, value)| format!("{name}: {value}")));
+    let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+    ask_http(connect(external.haproxy.address), &lines);
+    check_that_no_claim_arrived(&external.nodes, "api");
+    let ship = connect(external.hosts.at(0, 8080));
+    ClientSession::open(ship, "ws://localhost/echo", &claims("ship")).unwrap();
+    check_that_no_claim_arrived(&external.ships, "ship");
+}
+
+#[test]
+fn an_incomplete_upgrade_gets_an_answer() {
+    let [connection, upgrade, version, key] = UPGRADE;
+    let ask = |stream: Box<dyn Duplex>, host: &str, lines: &[&str]| {
+        let host = format!("Host: {host}");
+        let start = Instant::now();
+        let answer = ask_http(stream, &[&["GET / HTTP/1.1", &host], lines].concat());
+        assert!(start.elapsed() < Duration::from_secs(5), "{lines:?}: {:?}", start.elapsed());
+        (answer.status, answer.server())
+    };
+    let wcs = WcsSite::start(&[]);
+    let antelope = AntelopeSite::start(&[]);
+    let websocket = WebSocketSite::start(&[]);
+    // The last three columns: what wcs.cfg, antelope.cfg and websocket.cfg answer. HAProxy itself refuses an upgrade
+    // that lacks only the key. One that lacks only the version is refused by the server.
+    for (lines, of_wcs, of_antelope, of_websocket) in [
+        (&[key][..], (200, "web"), 404, 200),
+        (&[version, key], (200, "web"), 404, 200),
+        (&[connection, version, key], (200, "web"), 404, 200),
+        (&[upgrade, version, key], (200, "web"), 404, 400),
+        (&[connection], (200, "web"), 404, 200),
+        (&[upgrade], (200, "web"), 404, 400),
+        (&[connection, upgrade, version], (400, ""), 400, 400),
+        (&[connection, upgrade], (400, ""), 400, 400),
+        (&[connection, upgrade, key], (400, "wcs"), 400, 400),
+    ] {
+        for protocol in [Protocol::Http, Protocol::Https] {
+            let (status, _) = ask(antelope.client(protocol).connect(), "wax.example.com", lines);
+            assert_eq!(status, of_antelope, "antelope.cfg, {protocol:?}: {lines:?}");
+            let (status, _) = ask(websocket.client(protocol).connect(), "localhost", lines);
+            assert_eq!(status, of_websocket, "websocket.cfg, {protocol:?}: {lines:?}");
+        }
+        let (status, server) = ask(Box::new(wcs.connect().0), "localhost", lines);
+        assert_eq!((status, server.trim_end_matches(['1', '2'])), of_wcs, "wcs.cfg: {lines:?}");
     }
 }
 
@@ -283,6 +400,106 @@ fn least_connections_spread_long_connections() {
 }
 
 #[test]
+fn a_dead_web_front_end_of_wcs_is_down_and_its_clients_are_told_at_once() {
+    let site = WcsSite::start(&[]);
+    let page = || ask_http(site.connect().0, &["GET / HTTP/1.1", "Host: localhost"]);
+    assert_eq!(page().server(), "web");
+    site.web.kill();
+    site.haproxy.wait_for("web/web", "DOWN");
+    let start = Instant::now();
+    assert_eq!(page().status, 503);
+    // A server that is not known to be dead would be tried again, after a second.
+    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+    assert!(site.open(&[]).is_alive(), "WebSockets do not need the web front end");
+    site.web.restart();
+    site.haproxy.wait_for("web/web", "UP");
+    assert_eq!(page().server(), "web");
+}
+
+#[test]
+fn a_full_wcs_gets_no_more_websockets_and_none_is_lost() {
+    let site = WcsSite::start(&[]);
+    for name in ["wcs1", "wcs2"] {
+        site.haproxy.wait_for_reason(&format!("wcs_back/{name}"), "via agent : up");
+    }
+    let on =
+        |sessions: &[ClientSession], name| sessions.iter().filter(|s| s.server == name).count();
+    let mut sessions: Vec<_> = (0..200).map(|_| site.open(&[])).collect();
+    assert_eq!((on(&sessions, "wcs1"), on(&sessions, "wcs2")), (100, 100));
+
+    // Where one server is full, the next WebSockets go to the other.
+    let mut closed = 0;
+    sessions.retain(|session| {
+        let stays = session.server == "wcs1" || closed == 10;
+        closed += usize::from(!stays);
+        stays
+    });
+    site.haproxy.wait_for_stat("wcs_back/wcs2", "scur", "90");
+    for _ in 0..10 {
+        sessions.push(site.open(&[]));
+        assert_eq!(sessions.last().unwrap().server, "wcs2");
+    }
+
+    // Where both are full, the next one waits until a session ends.
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| site.open(&[]));
+        site.haproxy.wait_for_stat("wcs_back/BACKEND", "qcur", "1");
+        let page = ask_http(site.connect().0, &["GET / HTTP/1.1", "Host: localhost"]);
+        assert_eq!(page.server(), "web", "only WebSockets wait");
+        let first = sessions.iter().position(|session| session.server == "wcs1").unwrap();
+        drop(sessions.remove(first));
+        let waited = waiting.join().unwrap();
+        assert_eq!(waited.server, "wcs1");
+        sessions.push(waited);
+    });
+
+    // If none ends in time, it is refused. That is `timeout queue`.
+    let start = Instant::now();
+    let refused = ClientSession::open(site.connect().0, "wss://localhost/", &[]);
+    assert_eq!(refused.err(), Some(503));
+    check_duration(start.elapsed(), 10);
+
+    assert_eq!(sessions.len(), 200);
+    for session in &mut sessions {
+        assert!(session.is_alive(), "a session on {} is lost", session.server);
+    }
+}
+
+#[test]
+fn a_client_of_a_full_wcs_waits_for_it_if_it_has_its_cookie() {
+    let site = WcsSite::start(&[("WCS_BACKEND", "wcs_back_sticky")]);
+    let first = site.open(&[]);
+    let cookie = first.cookie.clone().unwrap();
+    let mut sessions: Vec<_> = (0..99).map(|_| site.open(&[("Cookie", &cookie)])).collect();
+    assert!(sessions.iter().all(|session| session.server == first.server));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| site.open(&[("Cookie", &cookie)]));
+        let server = format!("wcs_back_sticky/{}", first.server);
+        site.haproxy.wait_for_stat(&server, "qcur", "1");
+        assert_ne!(site.open(&[]).server, first.server, "a client without the cookie");
+        sessions.pop();
+        assert_eq!(waiting.join().unwrap().server, first.server);
+    });
+    assert!(sessions.iter_mut().all(ClientSession::is_alive));
+}
+
+#[test]
+fn a_websocket_of_wcs_over_http2_is_a_websocket() {
+    let site = WcsSite::start(&[]);
+    let mut session = site.open_http2(&[("x-client-ip", "6.6.6.6:666")]);
+    assert!(session.server.starts_with("wcs"), "{}", session.server);
+    assert!(session.is_alive());
+    assert_eq!(site.ask_http2("/", &[]).server(), "web");
+}
+
+/// Checks that a time is `seconds`, or up to three more on a busy machine.
+#[track_caller]
+fn check_duration(time: Duration, seconds: u32) {
+    let seconds = f64::from(seconds);
+    assert!((seconds - 0.1..seconds + 3.0).contains(&time.as_secs_f64()), "{time:?}");
+}
+
+#[test]
 fn a_silent_session_of_wcs_is_cut() {
     let site = WcsSite::start(&[("TUNNEL_TIMEOUT", "2s")]);
     check_that_only_a_silent_session_is_cut(|| site.open(&[]));
@@ -305,6 +522,93 @@ fn any_websocket_application_is_balanced_and_learns_its_clients_addresses() {
     let page = ask_http(connect(site.hosts.at(4, 8404)), &["GET /stats HTTP/1.1", "Host: a"]);
     assert_eq!(page.status, 200);
     assert!(page.text.contains("application") && page.text.contains("ws2"), "{page:?}");
+}
+
+#[test]
+fn ws_and_wss_reach_any_websocket_application() {
+    let site = WebSocketSite::start(&[]);
+    for protocol in PROTOCOLS {
+        let client = site.client(protocol);
+        let mark = format!("{protocol:?}");
+        let mut session = client.open("localhost", "/chat", &[("x-mark", &mark)]).unwrap();
+        assert!(session.is_alive(), "{protocol:?}");
+        let heads = site.servers.iter().flat_map(Service::client_heads);
+        let head = heads
+            .into_iter()
+            .find(|head| header_values(head, "x-mark") == [mark.as_str()])
+            .unwrap();
+        assert_eq!(header_values(&head, "X-Forwarded-For"), [client.address.to_string()]);
+        assert_eq!(header_values(&head, "X-Forwarded-Proto"), [client.scheme()]);
+        assert_eq!(client.ask("GET", "localhost", "/page", &[]).status, 200, "{protocol:?}");
+    }
+}
+
+#[test]
+fn the_statistics_page_hides_haproxys_version() {
+    let site = WebSocketSite::start(&[]);
+    let version = finish(haproxy().arg("-v")).stdout;
+    let version = version.split(' ').nth(2).unwrap();
+    assert!(site.haproxy.command("show info").contains(version), "{version}");
+    let page = ask_http(connect(site.hosts.at(4, 8404)), &["GET /stats HTTP/1.1", "Host: a"]);
+    assert!(page.text.contains("Statistics Report"), "{page:?}");
+    assert!(!page.text.contains(version), "{page:?}");
+    // It is on its own address only.
+    let page = ask_http(connect(site.haproxy.address), &["GET /stats HTTP/1.1", "Host: a"]);
+    assert!(page.server().starts_with("ws"), "{page:?}");
+}
+
+#[test]
+fn the_statistics_page_is_on_a_loopback_address_unless_it_is_changed() {
+    // In a network of its own, because another program may use the address.
+    let mut command = Command::new("unshare");
+    let script = "ip link set lo up && exec \"$0\" \"$@\"";
+    command.args(["--net", "sh", "-c", script, HAPROXY]).env_remove("CERT").env_remove("STATS");
+    let haproxy = Haproxy::start_file_by(
+        &mut command,
+        &shipped("websocket.cfg"),
+        SocketAddr::from(([127, 0, 0, 1], 80)),
+        &[],
+    );
+    let sockets = format!("/proc/{}/net/tcp", haproxy.process_id());
+    let sockets = fs::read_to_string(sockets).unwrap();
+    // Addresses in hexadecimal, as the kernel holds them. State 0A is LISTEN.
+    let rows = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let listening: BTreeSet<_> =
+        rows.filter(|row| row[3] == "0A").map(|row| row[1].to_owned()).collect();
+    assert_eq!(listening, BTreeSet::from(["00000000:0050", "0100007F:20D4"].map(str::to_owned)));
+}
+
+#[test]
+fn the_connection_to_a_websocket_server_ends_after_each_response() {
+    let ends: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let seen = ends.clone();
+    // A server that would keep the connection open.
+    let answer = move |request: IncomingRequest| {
+        if request.is_upgrade() {
+            return request.echo();
+        }
+        let mut head = vec![0; request.head.len()];
+        request.stream.read_exact(&mut head).unwrap();
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK";
+        request.stream.write_all(answer.as_bytes()).unwrap();
+        let mut more = Vec::new();
+        // HAProxy may reset the connection.
+        let _ = request.stream.read_to_end(&mut more);
+        seen.lock().unwrap().push(more);
+    };
+    let site = WebSocketSite::start_file(&shipped("websocket.cfg"), &[], answer);
+    let mut client = connect(site.haproxy.address);
+    for n in 1..=3 {
+        // The same connection of the client serves every request.
+        client.write_all(b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let head = read_head(&mut client);
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        client.read_exact(&mut [0; 2]).unwrap();
+        wait_until("HAProxy closes the connection to the server", || {
+            (ends.lock().unwrap().len() == n).then_some(())
+        });
+    }
+    assert_eq!(*ends.lock().unwrap(), [b""; 3], "each connection has one request");
 }
 
 #[test]

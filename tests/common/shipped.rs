@@ -163,12 +163,15 @@ impl IncomingRequest<'_> {
     pub fn respond(self, status: &str, body: &str) {
         let mut head = vec![0; self.head.len()];
         let _ = self.stream.read_exact(&mut head);
-        let answer = String::from_utf8(response(status, body.as_bytes())).unwrap();
-        let named = format!("\r\nX-Server: {}\r\n", self.name);
-        let _ = self.stream.write_all(answer.replacen("\r\n", &named, 1).as_bytes());
+        let _ = self.stream.write_all(self.named_response(status, body).as_bytes());
     }
 
-    /// Accepts the upgrade, with the service's name in a header.
+    fn named_response(&self, status: &str, body: &str) -> String {
+        let answer = String::from_utf8(response(status, body.as_bytes())).unwrap();
+        answer.replacen("\r\n", &format!("\r\nX-Server: {}\r\n", self.name), 1)
+    }
+
+    /// Accepts the upgrade, with the service's name in a header. Refuses it with the status 400 if it is incomplete.
     pub fn accept(self) -> Option<WebSocket<TcpStream>> {
         let name = HeaderValue::from_static(self.name);
         #[allow(clippy::result_large_err, reason = "tungstenite gives the type")]
@@ -176,7 +179,12 @@ impl IncomingRequest<'_> {
             answer.headers_mut().insert("X-Server", name);
             Ok(answer)
         };
-        accept_hdr(self.stream.try_clone().ok()?, with_name).ok()
+        let accepted = accept_hdr(self.stream.try_clone().ok()?, with_name).ok();
+        if accepted.is_none() {
+            let refusal = self.named_response("400 Bad Request", "no WebSocket");
+            let _ = self.stream.write_all(refusal.as_bytes());
+        }
+        accepted
     }
 
     /// Accepts the upgrade and sends every message back.

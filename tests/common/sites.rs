@@ -193,12 +193,12 @@ impl WebSocketSite {
     pub fn start_file(
         file: &Path,
         others: &[(&'static str, &str)],
-        answer: fn(IncomingRequest),
+        answer: impl Fn(IncomingRequest) + Clone + Send + Sync + 'static,
     ) -> Self {
         let hosts = Hosts::new();
         let authority = tls::Authority::new();
         let servers = [("ws1", 2), ("ws2", 3)]
-            .map(|(name, n)| Service::start(name, hosts.at(n, 8080), answer));
+            .map(|(name, n)| Service::start(name, hosts.at(n, 8080), answer.clone()));
         let agent = agent_for_all(&hosts);
         let mut variables = variables(&hosts, &[("WS1", 2), ("WS2", 3)], &[]);
         variables.push(("STATS", hosts.at(4, 8404).to_string()));
@@ -352,7 +352,6 @@ impl AntelopeSite {
         ClientSession::open(connect(self.hosts.at(0, 9876)), "ws://p2p/", &[]).unwrap()
     }
 }
-
 
 /// Two nodes and two state histories, and HAProxy with `external-check.cfg`.
 pub struct ExternalCheckSite {
