@@ -7,7 +7,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -120,6 +120,133 @@ fn tls_is_version_1_2_or_newer() {
             );
             assert_eq!(outcome.exit_status == Some(0), takes_older, "{file:?}: {outcome:?}");
         }
+    }
+}
+
+/// Checks that a time is `seconds`, or up to three more on a busy machine.
+#[track_caller]
+fn check_duration(time: Duration, seconds: u32) {
+    let seconds = f64::from(seconds);
+    assert!((seconds - 0.3..seconds + 3.0).contains(&time.as_secs_f64()), "{time:?}");
+}
+
+/// Connects to HAProxy, and allows it a minute to answer.
+fn connect_patiently(address: SocketAddr) -> TcpStream {
+    let stream = connect(address);
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream
+}
+
+/// Sends these bytes and reads until HAProxy closes the connection. Checks the status of the answer and how long it
+/// took.
+#[track_caller]
+fn check_answer_after(mut stream: impl Duplex, sent: &str, status: u16, seconds: u32) {
+    let start = Instant::now();
+    stream.write_all(sent.as_bytes()).unwrap();
+    stream.flush().unwrap();
+    let head = read_head(&mut stream);
+    let answered = head.split(' ').nth(1).unwrap_or_default();
+    assert_eq!(answered, status.to_string(), "{sent}: {head} after {:?}", start.elapsed());
+    check_duration(start.elapsed(), seconds);
+}
+
+#[test]
+fn a_client_or_server_that_is_silent_during_a_request_is_given_up() {
+    let wcs = WcsSite::start(&[]);
+    let antelope = AntelopeSite::start(&[]);
+    let websocket = WebSocketSite::start(&[]);
+    let external = ExternalCheckSite::start();
+    let patient = |address| Box::new(connect_patiently(address)) as Box<dyn Duplex>;
+    let to_wcs = || {
+        let tcp = connect_patiently(wcs.haproxy.address);
+        Box::new(wcs.authority.client(tcp)) as Box<dyn Duplex>
+    };
+    let to_antelope = || patient(antelope.haproxy.address);
+    let to_websocket = || patient(websocket.haproxy.address);
+    let to_nodes = || patient(external.haproxy.address);
+    let to_ships = || patient(external.hosts.at(0, 8080));
+    // A host whose requests go to a service, and one whose upgrades do.
+    let ways: [(&(dyn Fn() -> Box<dyn Duplex> + Sync), _, _); 5] = [
+        (&to_wcs, "a", "a"),
+        (&to_antelope, "atomic.example.com", "ws-wax.example.com"),
+        (&to_websocket, "a", "a"),
+        (&to_nodes, "a", "a"),
+        (&to_ships, "a", "a"),
+    ];
+    let upgrade = UPGRADE.join("\r\n");
+    thread::scope(|scope| {
+        for (connect, host, upgrade_host) in ways {
+            let head = format!("GET /silent HTTP/1.1\r\nHost: {host}\r\n");
+            let post = format!("POST /silent HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9\r\n");
+            let upgrade =
+                format!("GET /silent HTTP/1.1\r\nHost: {upgrade_host}\r\n{upgrade}\r\n\r\n");
+            // timeout http-request, for the request and for the upgrade. Then timeout server, for both, and for a
+            // request whose body does not arrive.
+            for (sent, status, seconds) in [
+                (head.clone(), 408, 10),
+                (upgrade.trim_end().to_owned(), 408, 10),
+                (format!("{head}\r\n"), 504, 30),
+                (upgrade, 504, 30),
+                (format!("{post}\r\nbody"), 504, 30),
+            ] {
+                scope.spawn(move || check_answer_after(connect(), &sent, status, seconds));
+            }
+        }
+        // timeout client: a client that does not begin TLS.
+        for host in [wcs.haproxy.address, antelope.haproxy.address, websocket.haproxy.address] {
+            let mut client = connect_patiently((host.ip(), 443).into());
+            scope.spawn(move || {
+                let start = Instant::now();
+                let _ = client.read_to_end(&mut Vec::new());
+                check_duration(start.elapsed(), 30);
+            });
+        }
+        // timeout http-keep-alive.
+        scope.spawn(|| {
+            let mut client = to_websocket();
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            assert!(read_head(&mut client).starts_with("HTTP/1.1 200"));
+            let start = Instant::now();
+            let _ = client.read_to_end(&mut Vec::new());
+            check_duration(start.elapsed(), 10);
+        });
+    });
+}
+
+#[test]
+fn a_server_that_does_not_accept_a_connection_is_given_up() {
+    let site = WebSocketSite::start(&[]);
+    // Otherwise HAProxy's check would find the server DOWN first.
+    for command in ["disable health application/ws1", "set server application/ws2 state maint"] {
+        site.haproxy.command(command);
+    }
+    site.servers[0].kill();
+    let _full = faults::FullListener::at(site.servers[0].address);
+    // HAProxy tries four times.
+    let client = connect_patiently(site.haproxy.address);
+    check_answer_after(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 503, 4 * 5);
+}
+
+#[test]
+fn a_p2p_session_that_only_one_side_has_closed_is_given_up() {
+    let site = AntelopeSite::start(&[]);
+    site.haproxy.command("set server p2p/p2p2 state maint");
+    site.p2p[0].kill();
+    let server = TcpListener::bind(site.p2p[0].address).unwrap();
+    for client_is_first in [true, false] {
+        let mut client = connect(site.hosts.at(0, 9876));
+        client.write_all(b"hello").unwrap();
+        // HAProxy's own check connects too, and sends nothing.
+        let session = server
+            .incoming()
+            .map(Result::unwrap)
+            .find(|stream| stream.peek(&mut [0; 5]).is_ok_and(|count| count > 0));
+        let session = session.unwrap();
+        let start = Instant::now();
+        let first = if client_is_first { &client } else { &session };
+        first.shutdown(Shutdown::Write).unwrap();
+        site.haproxy.wait_for_stat("p2p/FRONTEND", "scur", "0");
+        check_duration(start.elapsed(), 10);
     }
 }
 
@@ -490,13 +617,6 @@ fn a_websocket_of_wcs_over_http2_is_a_websocket() {
     assert!(session.server.starts_with("wcs"), "{}", session.server);
     assert!(session.is_alive());
     assert_eq!(site.ask_http2("/", &[]).server(), "web");
-}
-
-/// Checks that a time is `seconds`, or up to three more on a busy machine.
-#[track_caller]
-fn check_duration(time: Duration, seconds: u32) {
-    let seconds = f64::from(seconds);
-    assert!((seconds - 0.1..seconds + 3.0).contains(&time.as_secs_f64()), "{time:?}");
 }
 
 #[test]
