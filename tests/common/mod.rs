@@ -9,11 +9,13 @@ Every server listens on a loopback address. Every process is ended by its id.
 pub mod antelope;
 pub mod faults;
 pub mod haproxy;
+pub mod http2;
 pub mod name_server;
 pub mod namespace;
 pub mod reply;
 pub mod requests;
 pub mod shipped;
+pub mod sites;
 pub mod state_history;
 pub mod tls;
 pub mod websocket;
