@@ -1,11 +1,11 @@
 /*!
 One run of `haproxy-agent-check`: one connection, one request, one line.
 
-The command line and the request line give a request. What it asks about is measured, and becomes a
-verdict. The verdict becomes the reply.
+The command line and the request line give a request. The agent measures what the request names, and makes
+a verdict of it. The verdict becomes the reply.
 
-The folders are layers. Each uses only the layers before it: `text`, `process`, `net`, `verdict`, `reply`,
-`values`, `services`, `request`; then come `cli` and this file. `docs/design.md` explains why.
+The folders are layers: `text`, `process`, `net`, `verdict`, `reply`, `values`, `services`, `request`, and
+then `cli` and this file. A layer uses only itself and the layers before it. `docs/design.md` explains why.
 */
 
 #![forbid(unsafe_code)]
@@ -41,7 +41,7 @@ use crate::reply::{maintenance, syslog};
 use crate::request::evaluation::{Evaluation, evaluate};
 use crate::request::rules::{Refusal, RequestRules, parse};
 
-/// How long a peer that never stops sending is still read at the end of a run.
+/// At the end of a run, the agent reads for this long what the peer still sends.
 const LAST_DRAIN: Duration = Duration::from_millis(5);
 
 /// Serves one connection on descriptors 0, 1 and 2. Returns the exit status: 0 for `up`, 1 for any other
@@ -51,7 +51,7 @@ pub fn run() -> ExitCode {
     panics::silence();
     signals::ignore_timers();
     let input = Input::of_process();
-    // Read at once, because the address is unknown after the peer has left.
+    // Read now: when the peer has left, its address is lost.
     let peer = Peer::of(input);
     let (options, evaluation) = match panics::catch(|| cli::parse(env::args_os().skip(1))) {
         Ok(Command::Print(text)) => return print(text),
@@ -65,12 +65,12 @@ pub fn run() -> ExitCode {
     let reply = panics::catch(|| Reply::new(&evaluation.outcome, options.style))
         .unwrap_or_else(|_| Reply::internal_error());
 
-    let leave_at = Deadline::new(start, options.timeout).leave_at();
-    output::write_reply(&reply.to_string(), leave_at);
-    input.drain(leave_at);
-    // HAProxy has its line. Nothing that fails from here on changes the exit status.
+    let exit_at = Deadline::new(start, options.timeout).exit_at();
+    output::write_reply(&reply.to_string(), exit_at);
+    input.drain(exit_at);
+    // HAProxy has its line. From here on, a failure does not change the exit status.
     let _ = panics::catch(|| report(&options, &evaluation, &reply, &peer, start));
-    // Read what has arrived since, even if writing the report took all the time.
+    // Read what has arrived in the meantime, even if the report took all the time.
     input.drain(Instant::now() + LAST_DRAIN);
     ExitCode::from(reply.exit_status())
 }
@@ -81,7 +81,7 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Evaluates the request, unless a maintenance file names the reply.
+/// Evaluates the request, unless a maintenance file gives the reply.
 fn answer(options: &Options, input: Input, peer: &Peer, deadline: Deadline) -> Evaluation {
     let maint_file = options.maint_file.as_deref();
     if let Some(reply) = maint_file.and_then(|path| maintenance::read(path, deadline)) {
@@ -110,20 +110,21 @@ fn serve(
     evaluate(&rules, RequestLine::new(input), &options.settings, deadline)
 }
 
-/// Tells the log and the person at the terminal what happened.
-fn report(options: &Options, run: &Evaluation, reply: &Reply, peer: &Peer, start: Instant) {
-    let until = Deadline::new(start, options.timeout).leave_at();
-    let request = if run.request.is_empty() { options.words.trim() } else { &run.request };
+/// Writes what happened to the log and to standard error.
+fn report(options: &Options, evaluation: &Evaluation, reply: &Reply, peer: &Peer, start: Instant) {
+    let until = Deadline::new(start, options.timeout).exit_at();
+    let Evaluation { outcome, request } = evaluation;
+    let request = if request.is_empty() { options.words.trim() } else { request };
     if options.syslog && !reply.is_up() {
-        syslog::write(&run.outcome, peer, request);
+        syslog::write(outcome, peer, request);
     }
-    if let Outcome::NotUnderstood(fault) = &run.outcome {
+    if let Outcome::NotUnderstood(fault) = outcome {
         let sentence = printable(&fault.to_string());
         output::write_error(&format!("haproxy-agent-check: {sentence}\n"), until);
     }
     if options.explain {
         let has_colours = output::error_shows_colours();
-        let table = explain(request, &run.outcome, reply, start.elapsed(), has_colours);
+        let table = explain(request, outcome, reply, start.elapsed(), has_colours);
         output::write_error(&table, until);
     }
 }

@@ -239,7 +239,7 @@ fn manual_and_help_name_the_same_options() {
         rest.split(next).next().unwrap().to_owned()
     };
     let help = agent(&["--help"]).stdout;
-    let help = options(&section(&help, "no default)", "Exit status"));
+    let help = options(&section(&help, "\n\n  ", "\n\nExit status"));
     assert!(help.contains("--stats-url") && help.contains("-u"), "{help:?}");
 
     let mandoc = Command::new("mandoc").args(["-Tascii", "docs/haproxy-agent-check.8"]).output();

@@ -9,7 +9,7 @@ use crate::net::resolver::candidates;
 use crate::reply::line::Style;
 use crate::reply::maintenance;
 use crate::reply::outcome::Outcome;
-use crate::values::load::{count_listed, parse_load_average};
+use crate::values::cpu::{count_listed, parse_load_average};
 use crate::values::settings::LoadAverage;
 
 /// Reads the text as each of the small files: hosts, resolv.conf, the load average, the list of

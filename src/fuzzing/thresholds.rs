@@ -14,8 +14,8 @@ use crate::values::sources::find;
 use crate::values::statistics_page::Page;
 use crate::values::value::Value;
 
-/// The names of thresholds, their keys on the statistics page, and their default limits. Written down here a
-/// second time.
+/// The names of thresholds, their keys on the statistics page, and their default limits, written down a second
+/// time. A value of the machine that is not here is checked too, but not chosen.
 const NAMES: [(&str, &[&str], f64); 6] = [
     ("cpu", &[], 90.0),
     ("publishers", &["streams_webrtc_in", "streams_rtmp_in", "streams_rtsp_in"], 100.0),
@@ -55,9 +55,10 @@ pub fn statistics(data: &[u8]) {
             values.map(|(_, value)| number(value)).reduce(f64::max)
         });
         let values: Vec<f64> = values.flatten().collect();
-        let value = if name == "cpu" { 50.0 } else { values.iter().sum() };
+        let is_of_machine = keys(&name).is_empty();
+        let value = if is_of_machine { 50.0 } else { values.iter().sum() };
         // If JSON groups have the same name, `reported` has only the last one.
-        let may_be_missing = is_default || name == "cpu" || page.contains(&b'{');
+        let may_be_missing = is_default || is_of_machine || page.contains(&b'{');
         assert!(may_be_missing || !values.is_empty(), "{name}");
         assert!(value < limit, "{name} {value} {limit}");
         has_any |= !values.is_empty();
@@ -72,10 +73,14 @@ fn pairs(text: &str) -> Vec<(String, f64)> {
     words.chunks(2).map(pair).collect()
 }
 
+/// The keys of a threshold on the statistics page. A value of the machine has none.
 fn keys(name: &str) -> Vec<&str> {
     match name.strip_prefix("stat:") {
         Some(key) => vec![key],
-        None => NAMES.iter().find(|(known, ..)| *known == name).unwrap().1.to_vec(),
+        None => {
+            let known = NAMES.iter().find(|(known, ..)| *known == name);
+            known.map_or_else(Vec::new, |(_, keys, _)| keys.to_vec())
+        }
     }
 }
 
@@ -168,7 +173,7 @@ pub fn thresholds(data: &[u8]) {
                 (true, false) => format!("\"{key}\":\"{text}\""),
             });
         }
-        if name == "cpu" {
+        if keys(name).is_empty() {
             values.push(load);
         }
         let is_number = |value: &f64| value.is_finite() && *value >= 0.0;

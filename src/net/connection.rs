@@ -19,7 +19,7 @@ pub const STACK: u64 = 256 * 1024;
 /// A connection that is read and written in plain text on this side.
 ///
 /// Reads and writes block until the server is ready, but not past the deadline, and they fail early if a
-/// request line makes the question obsolete.
+/// request line makes the current request obsolete.
 #[derive(Debug)]
 pub enum Connection {
     /// Without encryption.

@@ -1,8 +1,8 @@
 /*!
-One HTTP GET request, under the run's deadline.
+Sends one HTTP GET request. It ends at the run's deadline.
 
-No redirect is followed, no proxy is used, and a body may be at most 1 MiB long. ureq speaks HTTP, over
-a [`Connection`] of ours, because all waiting has to go through the run's [`Wait`].
+No redirect is followed, no proxy is used, and a body may be at most 1 MiB long. ureq handles HTTP. The
+[`Connection`] is our own, because everything must wait through the run's [`Wait`].
 */
 
 use std::fmt::Debug;
@@ -25,21 +25,21 @@ use crate::process::wait::Wait;
 /// The longest body, in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// The longest header of a response, in bytes. ureq's own buffers have 128 KiB each. In a short run,
-/// clearing them takes longer than the whole exchange.
+/// The size of the buffer for input, and so the longest header of a response, in bytes. ureq's default is
+/// 128 KiB. Filling that with zeros would take longer than the whole exchange.
 const INPUT_BUFFER_SIZE: usize = 8 * 1024;
 
-/// The longest request, in bytes.
+/// The size of the buffer for output, and so the longest request, in bytes.
 const OUTPUT_BUFFER_SIZE: usize = 4 * 1024;
 
-/// The most memory that an exchange takes, in bytes: the body, which is held twice while its buffer
-/// grows, and what TLS needs with a whole store of certificates.
+/// The most memory that an exchange takes, in bytes. The body needs its size twice while its buffer grows. TLS
+/// needs memory for all trusted certificates.
 const MEMORY: usize = 4 * 1024 * 1024;
 
 /// The `User-Agent` header.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// A server's response. Its head has come; its body is still to be read.
+/// A server's response. Its head has been read, its body has not.
 pub struct Response {
     /// The HTTP status.
     pub status: u16,
@@ -48,12 +48,12 @@ pub struct Response {
 }
 
 impl Response {
-    /// Reads the whole body, whatever the status. Fails if the body is longer than 1 MiB or does not
-    /// come completely before the deadline.
+    /// Reads the whole body, whatever the status. Fails if the body is longer than 1 MiB or is not
+    /// complete at the deadline.
     pub fn read_body(self) -> Result<Vec<u8>, AskError> {
         let mut body = Vec::new();
-        let one_too_many = BODY_LIMIT as u64 + 1;
-        let read = self.body.into_reader().take(one_too_many).read_to_end(&mut body);
+        let limit_plus_one = BODY_LIMIT as u64 + 1;
+        let read = self.body.into_reader().take(limit_plus_one).read_to_end(&mut body);
         read.map_err(|error| AskError::from_io(&error, self.deadline))?;
         if body.len() > BODY_LIMIT { Err(AskError::TooLarge) } else { Ok(body) }
     }
@@ -77,14 +77,14 @@ pub fn get(url: &Url, host: Option<&str>, wait: &Wait) -> Result<Response, AskEr
     get_through(connector, url, host, wait.deadline())
 }
 
-/// Does what [`get`] does, over the connection that `connector` makes. It checks no memory.
+/// Like [`get`], but over the connection that `connector` makes, and without checking the memory.
 pub fn get_through(
     connector: impl Connector,
     url: &Url,
     host: Option<&str>,
     deadline: Deadline,
 ) -> Result<Response, AskError> {
-    // ureq's own time limits stay off: the connection keeps the run's deadline.
+    // ureq's own time limits are not set: the connection watches the run's deadline.
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -104,7 +104,7 @@ pub fn get_through(
     Ok(Response { status: response.status().as_u16(), body: response.into_body(), deadline })
 }
 
-/// Returns what an error of ureq means.
+/// Turns an error of ureq into ours.
 fn ask_error(error: ureq::Error, deadline: Deadline) -> AskError {
     match error {
         ureq::Error::Other(error) => match error.downcast() {
@@ -183,7 +183,8 @@ impl<C: Read + Write + Debug + Send + Sync + 'static> Transport for ConnectionTr
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
         let buffer = self.buffers.input_append_buf();
-        // The header fills the buffer. Reading into no room would look like the end of the connection.
+        // The header has filled the buffer. A read into an empty slice returns 0, which means the end of the
+        // connection.
         if buffer.is_empty() {
             return Err(ureq::Error::LargeResponseHeader(INPUT_BUFFER_SIZE, INPUT_BUFFER_SIZE));
         }
@@ -193,7 +194,7 @@ impl<C: Read + Write + Debug + Send + Sync + 'static> Transport for ConnectionTr
     }
 
     fn is_open(&mut self) -> bool {
-        // ureq keeps no connection for a second request: a run sends only one.
+        // A run sends one request, so ureq must not keep the connection.
         false
     }
 

@@ -37,7 +37,7 @@ impl Deadline {
     }
 
     /// Returns the instant at which the run stops reading and writing the connection.
-    pub fn leave_at(&self) -> Instant {
+    pub fn exit_at(&self) -> Instant {
         self.at + GRACE
     }
 }
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn the_run_leaves_after_the_deadline_but_within_50_ms() {
         let deadline = Deadline::new(Instant::now(), Duration::ZERO);
-        let grace = deadline.leave_at() - deadline.at();
+        let grace = deadline.exit_at() - deadline.at();
         assert!(grace > Duration::ZERO && grace < Duration::from_millis(50), "{grace:?}");
     }
 }

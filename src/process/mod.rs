@@ -4,6 +4,7 @@ pub mod background;
 pub mod confinement;
 pub mod deadline;
 pub mod input;
+pub mod kernel_files;
 pub mod memory;
 pub mod output;
 pub mod panics;

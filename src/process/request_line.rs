@@ -30,7 +30,7 @@ pub enum Line {
     /// More than 1024 bytes.
     TooLong,
     /// Bytes, but no line end before the time was up.
-    Unended,
+    Unfinished,
     /// An error on reading: a line may have come, but the system does not deliver it.
     Unreadable(Errno),
 }
@@ -117,7 +117,7 @@ impl RequestLine {
                         continue;
                     }
                     self.is_over = true;
-                    return Event::Line(Line::Unended);
+                    return Event::Line(Line::Unfinished);
                 }
             }
             if is_other_ready {
@@ -133,7 +133,7 @@ impl RequestLine {
                     }
                     Some(_) => {
                         self.is_over = true;
-                        Event::Line(Line::Unended)
+                        Event::Line(Line::Unfinished)
                     }
                 };
             }

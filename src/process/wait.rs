@@ -1,10 +1,10 @@
 /*!
 How long a check may wait: until the run's deadline, or until a request line comes that makes the
-current question obsolete.
+current request obsolete.
 
-A run has one thread. Whatever waits for a server waits through a [`Wait`], which watches the clock and
-the request line at the same time. So no server can hold the run past its deadline, and a request line
-is read at once.
+A run has one thread. Everything that waits for a server waits through a [`Wait`], which watches the clock
+and the request line at the same time. So no server can make a run longer than its deadline, and a request
+line is read at once.
 */
 
 use std::error::Error;
@@ -19,7 +19,7 @@ use rustix::event::PollFlags;
 use crate::process::deadline::Deadline;
 use crate::process::request_line::{Event, Line, RequestLine};
 
-/// The limits of a run's waiting. A clone shares the request line with the original.
+/// How long a run may wait. A clone shares the request line with the original: HTTP and DNS need one each.
 #[derive(Clone)]
 pub struct Wait {
     deadline: Deadline,
@@ -31,11 +31,11 @@ struct RequestLineListener {
     request_line: RequestLine,
     /// A line that has come and has not been fetched yet.
     line: Option<Line>,
-    /// Whether a line makes the current question obsolete.
-    changes_request: Box<dyn Fn(&Line) -> bool + Send>,
+    /// Whether a line makes the current request obsolete.
+    makes_obsolete: Box<dyn Fn(&Line) -> bool + Send>,
 }
 
-/// A request line has come that makes the current question obsolete.
+/// A request line has come, and the current request is no longer needed.
 #[derive(Debug)]
 struct Obsolete;
 
@@ -47,17 +47,17 @@ impl fmt::Display for Obsolete {
     }
 }
 
-/// Returns whether [`Wait::until_ready`] failed because the current question became obsolete. Then
-/// nothing else is worth trying.
+/// Returns whether [`Wait::until_ready`] failed because the current request became obsolete. Then do not try
+/// anything else.
 pub fn is_obsolete(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Obsolete>())
 }
 
 impl Wait {
-    /// Limits waiting to `deadline`, in a run whose request line may still come.
+    /// A wait until `deadline`, or until a request line comes.
     pub fn new(deadline: Deadline, request_line: RequestLine) -> Self {
         let listener =
-            RequestLineListener { request_line, line: None, changes_request: Box::new(|_| false) };
+            RequestLineListener { request_line, line: None, makes_obsolete: Box::new(|_| false) };
         Self { deadline, listener: Arc::new(Mutex::new(listener)) }
     }
 
@@ -66,14 +66,14 @@ impl Wait {
         self.deadline
     }
 
-    /// From now on, lets a request line end the wait if `changes_request` returns true for it. Before
-    /// the first call, no line ends the wait.
-    pub fn stop_when(&self, changes_request: impl Fn(&Line) -> bool + Send + 'static) {
-        self.listener().changes_request = Box::new(changes_request);
+    /// From now on, a request line for which `makes_obsolete` returns true ends the wait. Before the first
+    /// call, no line does.
+    pub fn stop_when(&self, makes_obsolete: impl Fn(&Line) -> bool + Send + 'static) {
+        self.listener().makes_obsolete = Box::new(makes_obsolete);
     }
 
-    /// Returns the request line if it has come, once. If only its beginning has come, waits for its end,
-    /// until the deadline.
+    /// Returns the request line if it has come. A second call returns `None`. If the line is incomplete, this
+    /// waits for its end, until the deadline.
     pub fn line(&self) -> Option<Line> {
         let mut listener = self.listener();
         if let Some(line) = listener.line.take() {
@@ -85,12 +85,11 @@ impl Wait {
         }
     }
 
-    /// Waits until `fd` is ready for `flags`, until the instant `until` or the deadline, whichever is
-    /// first.
+    /// Waits until `fd` is ready for `flags`, but not longer than `until` and the deadline.
     ///
-    /// Fails with [`io::ErrorKind::TimedOut`] when that time has come, even if `fd` is ready: a server
-    /// that never stops sending must not keep the run. Fails with an error that [`is_obsolete`]
-    /// recognises when a request line makes the current question obsolete.
+    /// Fails with [`io::ErrorKind::TimedOut`] at that time, even if `fd` is ready: a server that never stops
+    /// sending must not keep the run from ending. Fails with an error that [`is_obsolete`] recognises if a
+    /// request line makes the current request obsolete.
     pub fn until_ready(
         &self,
         fd: BorrowedFd<'_>,
@@ -107,7 +106,7 @@ impl Wait {
                 Event::Other => return Ok(()),
                 Event::TimeUp => {}
                 Event::Line(line) => {
-                    let is_obsolete = (listener.changes_request)(&line);
+                    let is_obsolete = (listener.makes_obsolete)(&line);
                     listener.line = Some(line);
                     if is_obsolete {
                         return Err(io::Error::other(Obsolete));

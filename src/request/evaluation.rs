@@ -50,7 +50,7 @@ pub fn evaluate(
     let mut answers =
         Answers { wait: &wait, sources: Sources::new(settings, &wait), service: None };
     loop {
-        wait.stop_when(rules.stops(&request));
+        wait.stop_when(rules.makes_obsolete(&request));
         answers.ask(&request);
         match wait.line() {
             Some(line) => request = rules.request(Some(line))?,

@@ -1,4 +1,4 @@
-//! Which request a run serves: the command line's, the request line's, or none that is allowed.
+//! Which request a run serves, and why it may serve no request at all.
 
 use std::error::Error;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::request::agent_send::AgentSend;
 use crate::request::not_understood::NotUnderstood;
 use crate::request::parsed::Request;
 
-/// The command line's request, and what a request line may do to it.
+/// The request of the command line, and how a request line may change it.
 #[derive(Clone)]
 pub struct RequestRules {
     /// The request of the command line, if it has one.
@@ -26,13 +26,13 @@ pub struct RequestRules {
 }
 
 impl RequestRules {
-    /// The request to serve after `line`, or without a line.
+    /// Returns the request to serve. `line` is the request line, if one has come.
     pub fn request(&self, line: Option<Line>) -> Result<Request, Refusal> {
         let line = match line {
             None => None,
             Some(Line::Whole(line)) => parse(&String::from_utf8_lossy(&line))?,
             Some(Line::TooLong) => return Err(Refusal::LongLine),
-            Some(Line::Unended) => return Err(Refusal::UnendedLine),
+            Some(Line::Unfinished) => return Err(Refusal::UnfinishedLine),
             Some(Line::Unreadable(error)) => return Err(Refusal::UnreadableLine(error)),
         };
         match &line {
@@ -44,14 +44,14 @@ impl RequestRules {
         }
     }
 
-    /// Whether the peer may have the agent open the URL that a request line names.
+    /// Whether the peer may name the URL of this request.
     fn allows(&self, request: &Request) -> bool {
         let is_allowed = |url: &Url| self.allow_urls.contains(url.origin());
         self.peer.is_local() || request.url().is_none_or(is_allowed)
     }
 
-    /// Whether a line makes the answer that `current` waits for useless.
-    pub fn stops(&self, current: &Request) -> impl Fn(&Line) -> bool + use<> {
+    /// Returns a test for request lines: does a line make the answer to `current` unnecessary?
+    pub fn makes_obsolete(&self, current: &Request) -> impl Fn(&Line) -> bool + use<> {
         let (rules, current) = (self.clone(), current.clone());
         move |line| match rules.request(Some(line.clone())) {
             Ok(request) => !request.needs_answer_to(&current),
@@ -74,16 +74,16 @@ pub enum Refusal {
         error: NotUnderstood,
     },
     LongLine,
-    UnendedLine,
+    UnfinishedLine,
     UnreadableLine(Errno),
     /// A line is required, and none came.
     NoLine,
-    /// The line holds this request.
+    /// The line asks for this request, which names another URL than the options allow.
     UrlNotAllowed(String),
 }
 
 impl Refusal {
-    /// The request that is refused, as far as it is known.
+    /// Returns the text of the request that is refused. Empty if it is unknown.
     pub fn request(&self) -> &str {
         match self {
             Self::NotUnderstood { text: request, .. } | Self::UrlNotAllowed(request) => request,
@@ -95,7 +95,7 @@ impl Refusal {
 impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NotUnderstood { .. } | Refusal::LongLine | Refusal::UnendedLine => {
+            Refusal::NotUnderstood { .. } | Refusal::LongLine | Refusal::UnfinishedLine => {
                 Self::NotUnderstood(refusal.into())
             }
             Refusal::UnreadableLine(_) | Refusal::NoLine | Refusal::UrlNotAllowed(_) => {
@@ -112,7 +112,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::NotUnderstood { error, .. } => error.fmt(f),
             Self::LongLine => f.write_str("the request line is longer than 1024 bytes"),
-            Self::UnendedLine => f.write_str("the request line did not end in time"),
+            Self::UnfinishedLine => f.write_str("the request line did not end in time"),
             Self::UnreadableLine(error) => write!(f, "the request line cannot be read: {error}"),
             Self::NoLine => f.write_str("no request line came"),
             Self::UrlNotAllowed(_) => f.write_str("url not allowed"),

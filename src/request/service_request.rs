@@ -39,7 +39,7 @@ impl ServiceRequest {
         let mut read = Fields::new(&fields);
         let check = (service.parse)(&mut read);
         // A wrong URL is reported first, then superfluous fields, then other wrong fields.
-        let is_url_wrong = check.is_err() && read.read() == 1;
+        let is_url_wrong = check.is_err() && read.read_count() == 1;
         if fields.len() > service.fields.len() && !is_url_wrong {
             return Err(NotUnderstood::new(text, Mistake::TooManyFields(service)));
         }
@@ -51,7 +51,7 @@ impl ServiceRequest {
         self.check.url()
     }
 
-    /// Asks the service and judges its answer. Fails if there is no verdict.
+    /// Asks the service and judges its answer. Fails if the service cannot be judged.
     pub fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
         let Timed { result, took } = Timed::of(|| self.check.ask(wait));
         match result {
@@ -66,7 +66,7 @@ impl ServiceRequest {
     }
 }
 
-/// Requests are equal if their texts are.
+/// Two requests are equal if their texts are equal.
 impl PartialEq for ServiceRequest {
     fn eq(&self, other: &Self) -> bool {
         self.to_string() == other.to_string()
@@ -80,7 +80,7 @@ impl fmt::Display for ServiceRequest {
     }
 }
 
-/// Why there is no verdict on the service at a URL.
+/// Why the service at a URL cannot be judged.
 #[derive(Debug)]
 struct ServiceError {
     /// The URL as messages show it.

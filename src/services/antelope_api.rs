@@ -16,7 +16,7 @@ use crate::verdict::fault::Fault;
 /// The fields of a request.
 pub const FIELDS: &[&str] = &["URL", "BLOCKS", "HOST"];
 
-/// Judges an answer. Fails if there is no verdict.
+/// Judges an answer. Fails if the service cannot be judged.
 pub type Judge = fn(&JsonAnswer, &Tolerance) -> Result<Verdict, AnswerError>;
 
 /// Parses a request. Its answer comes from `path` below the URL.

@@ -1,4 +1,7 @@
-//! `atomic`: AtomicAssets (eosio-contract-api), by its databases, its head block and its readers; `/health`.
+/*!
+`atomic`: judges AtomicAssets (eosio-contract-api) by what `/health` says about its databases, its head block
+and its readers.
+*/
 
 use crate::net::error::AskError;
 use crate::services::antelope_api::{self, FIELDS};
@@ -22,12 +25,12 @@ pub const SERVICE: Service = Service {
 /// The older name of the same service.
 pub const CONTRACT: Service = Service { name: "contract", ..SERVICE };
 
-/// The databases that must be `OK`. The chain's own status does not count: it is an error as soon as the
-/// head block is 20 s old, whatever the request allows.
+/// The databases that must be `OK`. The status of `chain` does not count: it is `ERROR` when the head block is
+/// 20 s old, even if the request allows more.
 const DATABASES: [&str; 2] = ["postgres", "redis"];
 
-/// A reader may always lag by this many blocks, because readers commit in batches. The reported head block
-/// is nodeos's, so only this limit shows that a reader is stuck.
+/// A reader may lag by this many blocks in any case, because readers commit in batches. The head block comes
+/// from nodeos, so it does not show that a reader is stuck. Only this limit does.
 const READER_BLOCKS: u64 = 180;
 
 pub fn judge(answer: &JsonAnswer, tolerance: &Tolerance) -> Result<Verdict, AnswerError> {
@@ -49,7 +52,7 @@ pub fn judge(answer: &JsonAnswer, tolerance: &Tolerance) -> Result<Verdict, Answ
         let head = block_number(field(data, &["chain", "head_block"])?, "head_block")?;
         let tolerance = Tolerance { blocks: tolerance.blocks.max(READER_BLOCKS), ..*tolerance };
         for block in blocks {
-            // The head block is asked for less often, so a reader may be ahead of it.
+            // AtomicAssets asks nodeos for the head block from time to time, so a reader may be ahead of it.
             let block = block_number(block, "block_num")?.min(head);
             readings.push(tolerance.distance("reader's", block, head));
         }
@@ -57,7 +60,7 @@ pub fn judge(answer: &JsonAnswer, tolerance: &Tolerance) -> Result<Verdict, Answ
     Ok(Verdict::of(readings))
 }
 
-/// The databases that report another status than `OK`.
+/// Returns the databases whose status is not `OK`.
 fn broken_databases(data: Json) -> impl Iterator<Item = BrokenPart> {
     DATABASES.into_iter().filter_map(move |name| {
         let status = data.get(name)?.get("status")?.text()?;
@@ -65,7 +68,7 @@ fn broken_databases(data: Json) -> impl Iterator<Item = BrokenPart> {
     })
 }
 
-/// The block numbers that readers report.
+/// Returns the block numbers that readers report.
 fn reader_blocks(data: Json) -> Result<Vec<Json>, AnswerError> {
     let readers = field(data, &["postgres", "readers"]).ok();
     match readers.filter(|readers| readers.written().starts_with('[')) {
@@ -102,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_block_may_be_off_half_a_second_for_each_block() {
+    fn the_head_block_may_differ_by_half_a_second_for_each_block() {
         for sign in [1, -1] {
             assert_eq!(judged(15, sign * 7500, &[]), Ok(true));
             assert_eq!(judged(15, sign * 7501, &[]), Ok(false));
@@ -116,11 +119,11 @@ mod tests {
 
     #[test]
     fn a_reader_may_lag_180_blocks_or_what_the_request_allows() {
-        for (blocks, behind, is_up) in
+        for (blocks, lag, is_up) in
             [(10, 180, true), (10, 181, false), (200, 200, true), (200, 201, false)]
         {
-            for number in [json!(HEAD - behind), json!((HEAD - behind).to_string())] {
-                assert_eq!(judged(blocks, 0, &[(READER, number)]), Ok(is_up), "{blocks} {behind}");
+            for number in [json!(HEAD - lag), json!((HEAD - lag).to_string())] {
+                assert_eq!(judged(blocks, 0, &[(READER, number)]), Ok(is_up), "{blocks} {lag}");
             }
         }
         assert_eq!(judged(10, 0, &[(READER, json!(HEAD + 1000))]), Ok(true));

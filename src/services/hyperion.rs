@@ -1,4 +1,4 @@
-//! `hyperion`: Hyperion, strictly: its index, all its parts, nodeos's head block time and missing blocks.
+//! `hyperion`: judges Hyperion strictly, by its index, all its parts, the head block's time and missing blocks.
 
 use std::error::Error;
 use std::fmt;

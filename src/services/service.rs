@@ -1,4 +1,4 @@
-//! What every kind of service provides, and the fields of its requests.
+//! The parts of a service, and the fields of its requests.
 
 use std::error::Error;
 use std::fmt;
@@ -17,47 +17,45 @@ pub struct Service {
     pub name: &'static str,
     /// The names of the other fields. The first one is required.
     pub fields: &'static [&'static str],
-    /// Whether requests may begin with the URL and then name the service, as in the programs that this
-    /// one replaces.
+    /// Whether `URL|NAME` is accepted too. The programs that this one replaces used this order.
     pub allows_url_first: bool,
     /// Parses the fields after the name.
     pub parse: fn(&mut Fields) -> Result<Arc<dyn Check>, FieldError>,
 }
 
-/// A check of one server. It is displayed as the fields of its request.
+/// A check of one server. Its `Display` writes the fields of its request, without the name.
 pub trait Check: fmt::Debug + fmt::Display + Send + Sync {
-    /// The URL that is opened.
+    /// The URL that is opened. A service without URLs in its requests has one too, with a scheme of its own.
     fn url(&self) -> &Url;
 
-    /// Asks the service and judges its answer. Fails if there is no verdict.
+    /// Asks the service and judges its answer. Fails if the service cannot be judged.
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault>;
 }
 
 /// The fields of a request after its name, in order. An absent field is empty.
 pub struct Fields<'a> {
     fields: &'a [&'a str],
-    /// How many fields were read.
-    read: usize,
+    read_count: usize,
 }
 
 impl<'a> Fields<'a> {
     pub fn new(fields: &'a [&'a str]) -> Self {
-        Self { fields, read: 0 }
+        Self { fields, read_count: 0 }
     }
 
-    /// How many fields were read so far.
-    pub fn read(&self) -> usize {
-        self.read
+    /// Returns how many fields were read so far.
+    pub fn read_count(&self) -> usize {
+        self.read_count
     }
 
-    /// The next field as text.
+    /// Returns the next field as text.
     pub fn text(&mut self) -> &'a str {
-        let field = self.fields.get(self.read).copied().unwrap_or_default();
-        self.read += 1;
+        let field = self.fields.get(self.read_count).copied().unwrap_or_default();
+        self.read_count += 1;
         field
     }
 
-    /// The next field as a value of its own type.
+    /// Parses the next field into a value of its own type.
     pub fn parse<T: FromStr<Err: Error + Send + Sync + 'static>>(
         &mut self,
     ) -> Result<T, FieldError> {
@@ -65,7 +63,7 @@ impl<'a> Fields<'a> {
         text.parse().map_err(|error: T::Err| FieldError::new(text, error))
     }
 
-    /// The next field as a URL of `protocol`.
+    /// Parses the next field as a URL of `protocol`.
     pub fn url(&mut self, protocol: Protocol) -> Result<Url, FieldError> {
         let text = self.text();
         Url::of(text, protocol).map_err(|error| FieldError::new(text, error))
@@ -76,7 +74,7 @@ impl<'a> Fields<'a> {
 #[derive(Debug)]
 pub struct FieldError {
     pub text: String,
-    /// The end of a sentence that begins with the text.
+    /// What is wrong. It continues a sentence that begins with `text`.
     pub problem: Fault,
 }
 

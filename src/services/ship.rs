@@ -1,11 +1,11 @@
 /*!
-`ship`: state history (SHIP), by its logs and its head block; the protocol of `state_history_plugin` over a
-WebSocket.
+`ship`: judges state history (SHIP) by its logs and its head block. The protocol is that of nodeos's
+`state_history_plugin`, over a WebSocket.
 
-The head block holds its own time, so no other node is needed to tell how old it is.
+The head block contains its time. So its age is known without another node.
 
-The server's first message is its ABI, as text. All later messages are binary and follow the ABI: a
-variant's index as varuint32, then the fields in order, with little-endian integers.
+The server's first message is its ABI, as text. Later messages are binary. They begin with a number
+(varuint32) that says what they are. Then come the fields. Integers are little-endian.
 */
 
 use std::error::Error;
@@ -60,12 +60,12 @@ impl fmt::Display for StateHistory {
 #[derive(Debug, PartialEq)]
 pub enum ShipError {
     Ask(AskError),
-    /// Another message came than a result of this kind.
+    /// The message is not a result of this kind.
     NotA(&'static str),
     NoHead,
     /// The answer does not hold this block.
     NoBlock(u32),
-    EndsEarly,
+    Incomplete,
     LongNumber,
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for ShipError {
             Self::NotA(result) => write!(f, "sent something else than a {result}"),
             Self::NoHead => f.write_str("reports no head block"),
             Self::NoBlock(block) => write!(f, "sent no block {block}, its head"),
-            Self::EndsEarly => f.write_str("sent a message that ends early"),
+            Self::Incomplete => f.write_str("sent a message that ends early"),
             Self::LongNumber => f.write_str("sent a number of more than 32 bits"),
         }
     }
@@ -90,8 +90,8 @@ impl From<AskError> for ShipError {
     }
 }
 
-/// Asks for the status and the head block, and judges them. `tolerance` reads the clock after both
-/// requests, so that their duration counts as lag.
+/// Asks for the status and the head block, and judges them. `tolerance` reads the clock. It is called after
+/// both requests, so the time that they take counts as lag.
 pub fn judge(
     mut ask: impl FnMut(Vec<u8>) -> Result<Bytes, ShipError>,
     tolerance: impl FnOnce() -> Tolerance,
@@ -123,7 +123,7 @@ const BLOCK_TIMESTAMP_EPOCH_MS: i128 = 946_684_800_000;
 /// The length of one slot of a `block_timestamp_type`, in milliseconds.
 const SLOT_MS: i128 = 500;
 
-/// Sends a request and returns the next binary message. The ABI is a text message, and is not needed.
+/// Sends a request and returns the next binary message. Skips the ABI, which is text.
 fn exchange(socket: &mut WebSocket, request: Vec<u8>) -> Result<Bytes, ShipError> {
     socket.send(request)?;
     loop {
@@ -137,9 +137,9 @@ fn exchange(socket: &mut WebSocket, request: Vec<u8>) -> Result<Bytes, ShipError
 #[derive(Debug, PartialEq)]
 struct Status {
     head: u32,
-    /// One past the last block in the log of traces; 0 if the node does not keep it.
+    /// The number after the last block in the log of traces. 0 if the node does not keep this log.
     trace_end: u32,
-    /// The same for the log of the chain state.
+    /// The number after the last block in the log of the chain state. 0 if the node does not keep this log.
     chain_state_end: u32,
 }
 
@@ -160,7 +160,7 @@ impl Status {
         }
     }
 
-    /// The logs that do not end at the head block. A node that keeps no log is a fault too.
+    /// Returns the logs that do not end at the head block. A node that keeps no log at all is a fault too.
     fn faults(&self) -> Vec<LogFault> {
         let logs = [("traces", self.trace_end), ("chain state", self.chain_state_end)];
         let kept: Vec<_> = logs.into_iter().filter(|(_, end)| *end != 0).collect();
@@ -235,7 +235,7 @@ struct Decoder<'a>(&'a [u8]);
 
 impl<'a> Decoder<'a> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], ShipError> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(ShipError::EndsEarly)?;
+        let (taken, rest) = self.0.split_first_chunk().ok_or(ShipError::Incomplete)?;
         self.0 = rest;
         Ok(*taken)
     }
@@ -270,7 +270,7 @@ impl<'a> Decoder<'a> {
 
     fn bytes(&mut self) -> Result<&'a [u8], ShipError> {
         let size = self.varuint32()? as usize;
-        let (taken, rest) = self.0.split_at_checked(size).ok_or(ShipError::EndsEarly)?;
+        let (taken, rest) = self.0.split_at_checked(size).ok_or(ShipError::Incomplete)?;
         self.0 = rest;
         Ok(taken)
     }
@@ -333,8 +333,8 @@ mod tests {
             assert!(Status::parse(&old[..length]).is_err(), "{length}");
         }
         assert!(Status::parse(&block(100, 5)).is_err());
-        let headless = [vec![0], vec![0; 88]].concat();
-        assert_eq!(Status::parse(&headless), Err(ShipError::NoHead));
+        let without_head = [vec![0], vec![0; 88]].concat();
+        assert_eq!(Status::parse(&without_head), Err(ShipError::NoHead));
     }
 
     #[test]

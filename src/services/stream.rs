@@ -1,4 +1,4 @@
-//! `stream`: Hyperion streaming, by whether the Socket.IO engine at `/stream/` answers.
+//! `stream`: judges Hyperion streaming by whether the Socket.IO engine at `/stream/` answers.
 
 use std::error::Error;
 use std::fmt;

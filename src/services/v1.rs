@@ -1,4 +1,4 @@
-//! `v1`: nodeos, by the time of its head block; the chain API plugin's `get_info`.
+//! `v1`: judges nodeos by the time of its head block, as `get_info` of the chain API plugin reports it.
 
 use crate::services::antelope_api::{self, FIELDS};
 use crate::services::blocks::Tolerance;
@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_block_may_be_off_half_a_second_for_each_block() {
+    fn the_head_block_may_differ_by_half_a_second_for_each_block() {
         for (blocks, limit_ms) in [(10, 5000), (15, 7500), (1, 500), (0, 0)] {
             for sign in [1, -1] {
                 assert!(is_up(blocks, sign * limit_ms), "{blocks} {sign}");

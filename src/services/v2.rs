@@ -1,4 +1,4 @@
-//! `v2`: Hyperion, by the distance of Elasticsearch's index from nodeos's head block.
+//! `v2`: judges Hyperion by the distance between Elasticsearch's last block and nodeos's head block.
 
 use crate::services::antelope_api::{self, FIELDS};
 use crate::services::blocks::Tolerance;
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn the_index_may_be_off_by_the_blocks_in_either_direction() {
+    fn the_index_may_differ_by_blocks_in_either_direction() {
         for (indexed, is_up) in [
             (HEAD, true),
             (HEAD - 10, true),

@@ -1,4 +1,4 @@
-//! `ws`: any WebSocket server, by whether it accepts the upgrade.
+//! `ws`: judges any WebSocket server by whether it accepts the upgrade.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,14 +1,14 @@
 /*!
 The values that thresholds compare with their limits, and where they are read.
 
-A value is a row of [`VALUES`]. A value of the machine has a file of its own. A format of the statistics
-page is a row in `statistics_page`, and also has a file of its own.
+A value is a row of [`VALUES`]. A value of the machine has a file of its own. So has each format of the
+statistics page, which is a row of `FORMATS` in `statistics_page`.
 */
 
+pub mod cpu;
 pub mod error;
 pub mod json_page;
 pub mod key_value_page;
-pub mod load;
 pub mod page_error;
 pub mod page_format;
 pub mod settings;
@@ -19,9 +19,9 @@ pub mod wcs;
 
 use crate::values::value::{Value, ValueKind};
 
-/// Every value that a request can name.
+/// Every value that a request can name, in the order in which messages list them.
 pub const VALUES: &[&ValueKind] = &[
-    &load::CPU,
+    &cpu::CPU,
     &wcs::PUBLISHERS,
     &wcs::SUBSCRIBERS,
     &wcs::HLS,
@@ -30,12 +30,12 @@ pub const VALUES: &[&ValueKind] = &[
     &statistics_page::STAT,
 ];
 
-/// The value with this name, or `None` if there is none.
+/// Returns the value with this name, or `None` if the name is unknown.
 pub fn find(name: &str) -> Option<Value> {
     VALUES.iter().find_map(|kind| kind.named(name))
 }
 
-/// The values that are checked without a request.
+/// Returns the values that are checked without a request.
 pub fn defaults() -> impl Iterator<Item = Value> {
     VALUES.iter().filter(|kind| kind.is_default).filter_map(|kind| kind.named(kind.name))
 }

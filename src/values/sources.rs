@@ -1,4 +1,4 @@
-//! Reads the values of a run. Each source is asked at most once, however many values it has.
+//! Reads the values of a run. The statistics page is fetched once, even if many values are on it.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::values::value::{Source, Value};
 pub struct Sources<'a> {
     settings: &'a Settings,
     wait: &'a Wait,
-    /// The statistics page, once it was asked for.
+    /// The statistics page. `None` before it is fetched.
     page: Option<Timed<Result<Page, Arc<PageError>>>>,
 }
 
@@ -23,21 +23,21 @@ impl<'a> Sources<'a> {
         Self { settings, wait, page: None }
     }
 
-    /// Fetches the statistics page, if any of `values` is read there and it was not fetched before.
+    /// Fetches the statistics page if one of `values` is on it. Does not fetch it twice.
     pub fn fetch(&mut self, values: &[&Value]) {
         if values.iter().any(|value| value.is_on_statistics_page()) {
-            self.page();
+            self.fetched_page();
         }
     }
 
     /// Reads `values`, in this order.
     pub fn read(&mut self, values: &[&Value]) -> Vec<Timed<Result<f64, ValueError>>> {
         let mut statistics = None;
-        let read = |value: &&Value| match &value.kind().source {
+        let read_value = |value: &&Value| match &value.kind().source {
             Source::Machine { read, .. } => Timed::of(|| {
                 let name = || value.name().to_owned();
-                let figure = read(self.settings, self.wait.deadline());
-                figure.map_err(|fault| ValueError::Machine { name: name(), fault })
+                read(self.settings, self.wait.deadline())
+                    .map_err(|fault| ValueError::Machine { name: name(), fault })
             }),
             Source::StatisticsPage { advice, .. } => {
                 let Timed { result, took } =
@@ -45,18 +45,18 @@ impl<'a> Sources<'a> {
                 Timed { result: find(value, *advice, result), took: *took }
             }
         };
-        values.iter().map(read).collect()
+        values.iter().map(read_value).collect()
     }
 
-    /// Reads everything on the statistics page that `values` need.
+    /// Reads the keys that `values` need from the statistics page.
     fn read_page(&mut self, values: &[&Value]) -> Timed<Result<Statistics, Arc<PageError>>> {
-        let Timed { result: page, took } = self.page();
+        let Timed { result: page, took } = self.fetched_page();
         let keys = values.iter().flat_map(|value| value.page_keys());
         let read = |page: &Page| page.read(keys).map_err(Arc::new);
         Timed { result: page.as_ref().map_err(Arc::clone).and_then(read), took: *took }
     }
 
-    fn page(&mut self) -> &Timed<Result<Page, Arc<PageError>>> {
+    fn fetched_page(&mut self) -> &Timed<Result<Page, Arc<PageError>>> {
         let (settings, wait) = (self.settings, self.wait);
         self.page.get_or_insert_with(|| {
             Timed::of(|| Page::fetch(&settings.stats_url, wait).map_err(Arc::new))
@@ -64,7 +64,8 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Finds a value in what the statistics page reports. `advice` is for a page that does not report it.
+/// Finds a value in what the statistics page reports. The error contains `advice` if the page does not report
+/// the value.
 pub fn find(
     value: &Value,
     advice: Option<&'static str>,

@@ -1,10 +1,10 @@
-//! A value that can be limited, and where it is read.
+//! A value that can have a limit, and where it is read.
 
 use crate::process::deadline::Deadline;
 use crate::values::settings::Settings;
 use crate::verdict::fault::Fault;
 
-/// The end of a kind's name that stands for any key of the statistics page.
+/// If the name of a kind ends in this text, any key of the statistics page may take its place.
 const ANY_KEY: &str = "KEY";
 
 /// A kind of value: a row of [`VALUES`](crate::values::VALUES).
@@ -14,7 +14,7 @@ pub struct ValueKind {
     pub name: &'static str,
     /// The unit, for people; empty for a plain count.
     pub unit: &'static str,
-    /// The limit, if the request gives none. `None` if it must give one.
+    /// The limit for a request that gives no limit. `None` if every request must give one.
     pub default_limit: Option<f64>,
     /// Whether a run without a request checks the value.
     pub is_default: bool,
@@ -26,9 +26,9 @@ pub struct ValueKind {
 pub enum Source {
     /// On the machine that the agent runs on.
     Machine {
-        /// What it is computed from, for people.
+        /// The text of the column `source` of `--explain`.
         title: &'static str,
-        /// Measures the value, in its unit, by the deadline.
+        /// Measures the value in its unit. Returns before the deadline.
         read: fn(&Settings, Deadline) -> Result<f64, Fault>,
     },
     StatisticsPage {
@@ -38,17 +38,17 @@ pub enum Source {
     },
 }
 
-/// The keys of the statistics page that make up a value.
+/// The keys of the statistics page from which a value is calculated.
 #[derive(Debug)]
 pub enum PageKeys {
-    /// The value is the sum of those of these keys that the page reports.
+    /// The sum of these keys. A key that the page does not report is left out.
     Sum(&'static [&'static str]),
     /// The key is a part of the value's name.
     InName,
 }
 
 impl Source {
-    /// What the value is read from, for people.
+    /// Returns the text of the column `source` of `--explain`.
     pub fn title(&self) -> &'static str {
         match self {
             Self::Machine { title, .. } => title,
@@ -57,14 +57,14 @@ impl Source {
     }
 }
 
-/// Kinds are the same if their names are.
+/// Two kinds are equal if their names are equal.
 impl PartialEq for ValueKind {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
     }
 }
 
-/// A value that a request names.
+/// A value that a request names. It has not been read yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Value {
     kind: &'static ValueKind,
@@ -72,13 +72,13 @@ pub struct Value {
 }
 
 impl ValueKind {
-    /// The value of this kind with this name, or `None` if the name is not of this kind.
+    /// Returns the value with this name, if the name belongs to this kind.
     pub fn named(&'static self, name: &str) -> Option<Value> {
-        let is_of_kind = match self.name.strip_suffix(ANY_KEY) {
+        let name_matches = match self.name.strip_suffix(ANY_KEY) {
             Some(prefix) => name.strip_prefix(prefix).is_some_and(|key| !key.is_empty()),
             None => name == self.name,
         };
-        is_of_kind.then(|| Value { kind: self, name: name.to_owned() })
+        name_matches.then(|| Value { kind: self, name: name.to_owned() })
     }
 }
 
@@ -96,7 +96,7 @@ impl Value {
         matches!(self.kind.source, Source::StatisticsPage { .. })
     }
 
-    /// The keys of the statistics page whose sum is the value. Empty if the value is read elsewhere.
+    /// Returns the keys of the statistics page whose sum is the value. Empty if it is read elsewhere.
     pub fn page_keys(&self) -> Vec<&str> {
         match &self.kind.source {
             Source::Machine { .. } => Vec::new(),

@@ -1,17 +1,15 @@
-/*!
-`cpu`: the load average of the machine, divided by its online processors.
-*/
+//! `cpu`: the load average of the machine, divided by the number of its online processors.
 
 use std::error::Error;
 use std::fmt;
 use std::fs;
 use std::io;
 
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use sysinfo::{CpuRefreshKind, System};
 
-use crate::process::background::{self, BackgroundError};
+use crate::process::background::BackgroundError;
 use crate::process::deadline::Deadline;
+use crate::process::kernel_files;
 use crate::values::settings::LoadAverage;
 use crate::values::value::{Source, ValueKind};
 
@@ -37,7 +35,7 @@ const ONLINE_PROCESSORS: &str = "/sys/devices/system/cpu/online";
 enum LoadError {
     Unreadable(io::Error),
     Malformed,
-    /// There is neither `/sys` nor `/proc/stat`.
+    /// The processors cannot be counted in `/sys` or `/proc/stat`.
     UnknownProcessors,
     Background(BackgroundError),
 }
@@ -59,25 +57,12 @@ impl fmt::Display for LoadError {
 
 /// The load average per online processor, in percent.
 ///
-/// Both figures are the machine's, in a container too. The process's affinity and its cgroup's quota do
-/// not count, because the load average does not know them.
+/// Both figures are the machine's, in a container too. CPU affinity and the quota of a cgroup do not count,
+/// because the kernel does not use them for the load average.
 fn percent(load: LoadAverage, deadline: Deadline) -> Result<f64, LoadError> {
-    if is_from_kernel(LOAD_AVERAGE, "/proc") && is_from_kernel(ONLINE_PROCESSORS, "/sys") {
-        return measure(load);
-    }
-    background::run(move || measure(load), deadline)
+    let files = [(LOAD_AVERAGE, "/proc"), (ONLINE_PROCESSORS, "/sys")];
+    kernel_files::read(&files, move || measure(load), deadline)
         .unwrap_or_else(|error| Err(LoadError::Background(error)))
-}
-
-/// Whether the kernel itself provides `file` below `mount`. In a container another process such as lxcfs
-/// may provide it, and may hang. The kernel answers this without asking that process, faster than a
-/// thread is started.
-fn is_from_kernel(file: &str, mount: &str) -> bool {
-    let device = |path| {
-        let found = statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::empty()).ok()?;
-        Some((found.stx_dev_major, found.stx_dev_minor))
-    };
-    device(file).is_some_and(|found| device(mount) == Some(found))
 }
 
 fn measure(load: LoadAverage) -> Result<f64, LoadError> {
@@ -87,9 +72,9 @@ fn measure(load: LoadAverage) -> Result<f64, LoadError> {
     Ok(load / processors as f64 * 100.0)
 }
 
-/// Parses one load average out of the text of `/proc/loadavg`, as proc_loadavg(5) describes it.
+/// Reads one load average from the text of `/proc/loadavg`, as proc_loadavg(5) describes it.
 ///
-/// sysinfo could do this too, but it reads a malformed text as a load of 0, which is an idle machine.
+/// sysinfo is not used: it reads a malformed text as a load of 0, so that any machine would look idle.
 pub fn parse_load_average(text: &str, load: LoadAverage) -> Option<f64> {
     let mut columns = text.split_ascii_whitespace().map(|column| {
         let load: f64 = column.parse().ok()?;
@@ -103,10 +88,10 @@ pub fn parse_load_average(text: &str, load: LoadAverage) -> Option<f64> {
     })
 }
 
-/// The number of the machine's online processors, from the kernel's list. Without `/sys`, sysinfo counts
-/// them in `/proc/stat`.
+/// The number of the machine's online processors, from the kernel's list.
 ///
-/// sysinfo also reads all of `/proc/cpuinfo`. That takes as long as the rest of the run.
+/// sysinfo counts them only if there is no `/sys`. It also reads all of `/proc/cpuinfo`, and that takes as
+/// long as the rest of the run.
 fn online_processors() -> Option<usize> {
     let listed = fs::read_to_string(ONLINE_PROCESSORS);
     if let Some(count) = listed.ok().and_then(|list| count_listed(&list)) {
