@@ -88,7 +88,7 @@ impl fmt::Display for Mistake {
                 let states = State::ALL.map(State::word).join(", ");
                 write!(f, "is none of ready, {states}, a weight from 0% to 256%, maxconn:N")
             }
-            Self::SecondOfItsKind => f.write_str("is the second word of its kind in one reply"),
+            Self::SecondOfItsKind => f.write_str("names a second state, weight, maxconn or ready"),
         }
     }
 }

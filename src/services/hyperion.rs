@@ -125,9 +125,23 @@ mod tests {
         ] {
             assert_eq!(judged(0, &[(pointer, value.clone())]), verdict, "{value}");
         }
-        for value in [json!("some"), json!([])] {
+        for value in [json!("some"), json!(""), json!(true), json!(1.5), json!([]), json!({})] {
             assert!(judged(0, &[(pointer, value.clone())]).is_err(), "{value}");
         }
+    }
+
+    #[test]
+    fn older_versions_report_no_missing_blocks() {
+        let mut health = changed(FIXTURE, &[]);
+        let data = health.pointer_mut("/health/2/service_data").unwrap().as_object_mut().unwrap();
+        data.remove("missing_blocks").unwrap();
+        let is_up = |health: &Value| {
+            judge(&answer(health.clone()), &tolerance(10, 0)).map(|verdict| verdict.is_up())
+        };
+        assert_eq!(is_up(&health), Ok(true));
+        // The other fields are needed all the same.
+        *health.pointer_mut("/health/2/service_data").unwrap() = json!(null);
+        assert!(is_up(&health).is_err());
     }
 
     #[test]
