@@ -260,7 +260,12 @@ impl Server {
 
     /// Serves a page that the test can change.
     pub fn page(page: Arc<Mutex<Vec<u8>>>) -> Self {
-        Self::start(move |stream| {
+        Self::page_at(free_port(), page)
+    }
+
+    /// The same, on this address.
+    pub fn page_at(address: SocketAddr, page: Arc<Mutex<Vec<u8>>>) -> Self {
+        Self::start_at(address, move |stream| {
             let page = page.lock().unwrap().clone();
             let _ = stream.write_all(&response("200 OK", &page));
         })
@@ -453,6 +458,28 @@ impl Xinetd {
         let user = user_name();
         let xinetd = Self::command(environment);
         Self::start_program(xinetd, own_address(), shipped, &words, limits, &user, folder)
+    }
+
+    /// Starts xinetd as it is installed, with the shipped files unchanged in /etc/xinetd.d, and with the agent
+    /// where they expect it. The load averages of the machine are in `loads`. The services are in the network
+    /// of the calling thread, on their own ports.
+    pub fn start_installed(loads: &Path) -> Self {
+        let script = "mount -t tmpfs tmpfs /usr/local/bin || exit
+            cp \"$1\" /usr/local/bin/haproxy-agent-check || exit
+            mount --bind \"$2\" /etc/xinetd.d && mount --bind \"$3\" /proc/loadavg || exit
+            exec \"$4\" -dontfork -pidfile \"$5\"";
+        let folder = tempfile::tempdir().unwrap();
+        let process = Command::new("unshare")
+            .args(["--mount", "sh", "-c", script, "sh", AGENT])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/xinetd"))
+            .args([loads, Path::new(XINETD), &folder.path().join("pid")])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("unshare is installed");
+        let process = Process(process);
+        let address = (Ipv4Addr::LOCALHOST, 9707).into();
+        wait_for_listener(address);
+        Self { address, process, folder }
     }
 
     fn command(environment: &[(&str, PathBuf)]) -> Command {
