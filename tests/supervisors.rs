@@ -88,7 +88,7 @@ fn with_installed_xinetd(part: impl FnOnce(&Xinetd) + Send) {
     addresses.extend([MEDIA_SERVER, STRANGER]);
     OwnNetwork::new(&addresses).run(|| {
         let xinetd = Xinetd::start_installed(loads.path());
-        // The connection that showed that xinetd listens starts an agent, and so does this one, which comes later.
+        // The connection that showed that xinetd listens starts an agent. xinetd answers this one later.
         ask(xinetd.address, b"");
         xinetd.wait_until_idle();
         part(&xinetd);

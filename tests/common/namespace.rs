@@ -12,8 +12,9 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{AGENT, Process, wait_until};
 
-/// A network of a test's own, where it may use every address and port. It has only a loopback interface. It needs
-/// root, so that supervisors in it can start agents as other users.
+/// A network of a test's own, where it may use every address and port. It has only a loopback interface.
+///
+/// It needs root, so that supervisors in it can start agents as other users.
 pub struct OwnNetwork {
     /// The namespace lasts as long as this process.
     holder: Process,
