@@ -44,8 +44,8 @@ use crate::request::rules::{Refusal, RequestRules, parse};
 /// At the end of a run, the agent reads for this long what the peer still sends.
 const LAST_DRAIN: Duration = Duration::from_millis(5);
 
-/// Serves one connection on descriptors 0, 1 and 2. Returns the exit status: 0 for `up`, 1 for any other
-/// state, 2 for options or a request that cannot be understood.
+/// Serves one connection on descriptors 0, 1 and 2. Returns the exit status: 0 for `up` and for a reply without
+/// a state, 1 for any other state, 2 for options or a request that cannot be understood.
 pub fn run() -> ExitCode {
     let start = Instant::now();
     panics::silence();

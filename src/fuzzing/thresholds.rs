@@ -48,6 +48,7 @@ pub fn statistics(data: &[u8]) {
     if is_default {
         thresholds = NAMES.map(|(name, _, limit)| (name.to_owned(), limit)).to_vec();
     }
+    let mut has_any = false;
     for (name, limit) in thresholds {
         let values = keys(&name).into_iter().map(|key| {
             let values = reported.iter().filter(|(reported, _)| *reported == key);
@@ -60,7 +61,9 @@ pub fn statistics(data: &[u8]) {
         let may_be_missing = is_default || is_of_machine || page.contains(&b'{');
         assert!(may_be_missing || !values.is_empty(), "{name}");
         assert!(value < limit, "{name} {value} {limit}");
+        has_any |= !values.is_empty();
     }
+    assert!(!is_default || has_any || page.contains(&b'{'), "{page:?}");
 }
 
 /// The names and limits in the text of a request.

@@ -36,12 +36,10 @@ pub enum Mistake {
     TooManyFields(&'static Service),
     /// It should be a certain field of a service's request.
     Field(Fault),
-    /// It should be a state of a reply.
-    UnknownState,
-    /// It should be a weight of a reply.
-    NotAWeight,
-    /// It is one word too many in a reply.
-    TooManyWords,
+    /// It should be a word of a reply.
+    NotAReplyWord,
+    /// It is a word of a reply, but the reply has another one of its kind.
+    SecondOfItsKind,
 }
 
 impl NotUnderstood {
@@ -83,11 +81,11 @@ impl fmt::Display for Mistake {
                 write!(f, "has more than {}|{}", service.name, service.fields.join("|"))
             }
             Self::Field(problem) => problem.fmt(f),
-            Self::UnknownState => {
-                write!(f, "is none of {}", State::ALL.map(State::word).join(", "))
+            Self::NotAReplyWord => {
+                let states = State::ALL.map(State::word).join(", ");
+                write!(f, "is none of ready, {states}, a weight from 0% to 256%, maxconn:N")
             }
-            Self::NotAWeight => f.write_str("is no weight from 0% to 256%"),
-            Self::TooManyWords => f.write_str("is more than STATE WEIGHT% # description"),
+            Self::SecondOfItsKind => f.write_str("names a second state, weight, maxconn or ready"),
         }
     }
 }
