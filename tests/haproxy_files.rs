@@ -252,7 +252,7 @@ fn a_p2p_session_that_only_one_side_has_closed_is_given_up() {
 }
 
 /// Headers in which a client makes claims about itself. Each value contains `6.6.6.6`.
-const CLAIMS: [(&str, &str); 9] = [
+const CLAIMS: [(&str, &str); 14] = [
     ("x-forwarded-for", "6.6.6.6"),
     ("x-forwarded-for", "10.0.0.1, 6.6.6.6"),
     ("x-real-ip", "6.6.6.6"),
@@ -262,6 +262,11 @@ const CLAIMS: [(&str, &str); 9] = [
     ("forwarded", "for=6.6.6.6;host=6.6.6.6"),
     ("forwarded", "for=\"[::ffff:6.6.6.6]\""),
     ("x-client-ip", "6.6.6.6:666"),
+    ("x-forwarded", "6.6.6.6"),
+    ("x_forwarded_for", "6.6.6.6"),
+    ("x-forwarded_host", "6.6.6.6"),
+    ("x_real_ip", "6.6.6.6"),
+    ("x_client-ip", "6.6.6.6"),
 ];
 
 /// Checks that these services got the request `mark` with the header `x-other`, and without a claim.
@@ -279,6 +284,33 @@ fn claims(mark: &str) -> Vec<(&str, &str)> {
     let mut headers = CLAIMS.to_vec();
     headers.extend([("x-other", "5.5.5.5"), ("x-mark", mark)]);
     headers
+}
+
+#[test]
+fn tunnels_and_claims_about_hop_by_hop_headers_are_denied() {
+    let wcs = WcsSite::start(&[]);
+    let (antelope, websocket) = (AntelopeSite::start(&[]), WebSocketSite::start(&[]));
+    let external = ExternalCheckSite::start();
+    let ask_each = |lines: &[&str], status: u16| {
+        let answers = [
+            ask_http(connect(antelope.haproxy.address), lines),
+            ask_http(connect(websocket.haproxy.address), lines),
+            ask_http(connect(external.haproxy.address), lines),
+            ask_http(connect(external.hosts.at(0, 8080)), lines),
+            ask_http(wcs.connect().0, lines),
+        ];
+        for answer in answers {
+            assert_eq!(answer.status, status, "{lines:?}: {answer:?}");
+        }
+    };
+    let host = "Host: atomic.example.com";
+    ask_each(&["CONNECT atomic.example.com:80 HTTP/1.1", "Host: atomic.example.com:80"], 403);
+    for named in ["X-Forwarded-For", "close, x-forwarded-proto", "X-Client-IP", "Forwarded"] {
+        let connection = format!("Connection: {named}");
+        ask_each(&["GET / HTTP/1.1", host, &connection], 403);
+    }
+    let other = ["GET / HTTP/1.1", host, "Connection: close, X-Other"];
+    assert_eq!(ask_http(connect(antelope.haproxy.address), &other).status, 200);
 }
 
 #[test]
@@ -814,6 +846,7 @@ fn every_route_of_an_antelope_site_reaches_its_back_end_and_no_other() {
         ("POST", api, "/v1/chain/push_transaction", false, "api"),
         ("GET", "WAX.example.COM", "/v1/chain/get_info/x", false, "api"),
         ("GET", "wax.example.com:80", "/v1/chain/x", false, "api"),
+        ("GET", "wax.example.com.", "/v1/chain/x", false, "api"),
         ("GET", api, "/v1/chain", false, "api"),
         ("GET", api, "/v1/chain/", false, "api"),
         ("GET", api, "/v1/chain?x=1", false, "api"),
@@ -931,6 +964,13 @@ fn a_path_that_leads_upwards_is_denied_however_it_is_encoded() {
         (api, "/v1/chain/%252e%252e/x"),
         (api, "/v1/chain/%25252E./x"),
         (api, "/v1/chain%252f..%252fx"),
+        // A server that decodes twice, or leniently, reads /.. in these.
+        (api, "/v1/chain/%25%32%65%25%32%65/x"),
+        (api, "/v1/chain/%2%65%2%65/x"),
+        (api, "/v1/chain/%%32e%%32e/x"),
+        (api, "/v1/chain/x%5c..%5cy"),
+        (api, "/v1/chain/%"),
+        (api, "/v1/chain/%2"),
         // Invalid percent-encoding elsewhere in the path.
         (api, "/v1/chain/%zz/%2e%2e/x"),
         (api, "/v1/chain/%2e%2e/%"),
@@ -961,7 +1001,7 @@ fn a_path_that_leads_upwards_is_denied_however_it_is_encoded() {
         ("/v1/chain/x..", "api"),
         ("/v1/chain/x..y/%2e", "api"),
         ("/v2/%2e/x%2e%2e", "hyperion"),
-        ("/v2/%252e%2f.x", "hyperion"),
+        ("/v2/a%20b%2F.x", "hyperion"),
     ] {
         for protocol in PROTOCOLS {
             let answer = site.client(protocol).ask("GET", api, path, &[]);
