@@ -104,7 +104,7 @@ pub enum OptionError {
     Value {
         option: &'static str,
         text: String,
-        expected: &'static str,
+        problem: &'static str,
     },
     Url {
         option: &'static str,
@@ -129,7 +129,7 @@ impl fmt::Display for OptionError {
             Self::Negative(digit) => {
                 write!(f, "'-{digit}' is no option, and a limit is a number of 0 or more")
             }
-            Self::Value { option, text, expected } => write!(f, "{option}: '{text}' is {expected}"),
+            Self::Value { option, text, problem } => write!(f, "{option}: '{text}' {problem}"),
             Self::Url { option, error: UrlError::TooLong, .. } => {
                 write!(f, "{option} {}", UrlError::TooLong)
             }
@@ -219,11 +219,11 @@ fn parse_timeout(text: String) -> Result<Duration, OptionError> {
         (None, Some(number)) => (number, 1000.0),
         (None, None) => (text.as_str(), 1.0),
     };
-    let (option, expected) = ("--timeout", "no time from 1ms to 3600s");
+    let (option, problem) = ("--timeout", "is no time from 1ms to 3600s");
     decimal(number)
         .and_then(|number| Duration::try_from_secs_f64(number * unit_ms / 1000.0).ok())
         .filter(|time| *time >= Duration::from_millis(1) && *time <= LONGEST_TIMEOUT)
-        .ok_or(OptionError::Value { option, text, expected })
+        .ok_or(OptionError::Value { option, text, problem })
 }
 
 fn parse_stats_url(text: String) -> Result<Url, OptionError> {
@@ -237,10 +237,10 @@ fn parse_origin(text: String) -> Result<Origin, OptionError> {
 }
 
 fn parse_weight_from(text: String) -> Result<f64, OptionError> {
-    let (option, expected) = ("--weight-from", "no percentage from 0 to 99");
+    let (option, problem) = ("--weight-from", "is no percentage from 0 to 99");
     decimal(text.strip_suffix('%').unwrap_or(&text))
         .filter(|percent| *percent <= 99.0)
-        .ok_or(OptionError::Value { option, text, expected })
+        .ok_or(OptionError::Value { option, text, problem })
 }
 
 fn parse_load(text: String) -> Result<LoadAverage, OptionError> {
@@ -248,17 +248,17 @@ fn parse_load(text: String) -> Result<LoadAverage, OptionError> {
         "1" => Ok(LoadAverage::OneMinute),
         "5" => Ok(LoadAverage::FiveMinutes),
         "15" => Ok(LoadAverage::FifteenMinutes),
-        _ => Err(OptionError::Value { option: "--load", text, expected: "not 1, 5 or 15" }),
+        _ => Err(OptionError::Value { option: "--load", text, problem: "is not 1, 5 or 15" }),
     }
 }
 
 fn parse_agent_send(text: String) -> Result<AgentSend, OptionError> {
-    let (option, expected) = ("--agent-send", "not optional, required or ignore");
+    let (option, problem) = ("--agent-send", "is not optional, required or ignore");
     match text.as_str() {
         "optional" => Ok(AgentSend::Optional),
         "required" => Ok(AgentSend::Required),
         "ignore" => Ok(AgentSend::Ignore),
-        _ => Err(OptionError::Value { option, text, expected }),
+        _ => Err(OptionError::Value { option, text, problem }),
     }
 }
 

@@ -44,8 +44,8 @@ use crate::request::rules::{Refusal, RequestRules, parse};
 /// At the end of a run, the agent reads for this long what the peer still sends.
 const LAST_DRAIN: Duration = Duration::from_millis(5);
 
-/// Serves one connection on descriptors 0, 1 and 2. Returns the exit status: 0 for `up`, 1 for any other
-/// state, 2 for options or a request that cannot be understood.
+/// Serves one connection on descriptors 0, 1 and 2. Returns the exit status: 0 for `up` and for a reply without
+/// a state, 1 for any other state, 2 for options or a request that cannot be understood.
 pub fn run() -> ExitCode {
     let start = Instant::now();
     panics::silence();
@@ -53,23 +53,24 @@ pub fn run() -> ExitCode {
     let input = Input::of_process();
     // Read now: when the peer has left, its address is lost.
     let peer = Peer::of(input);
-    let (options, evaluation) = match panics::catch(|| cli::parse(env::args_os().skip(1))) {
+    let (options, panic) = match panics::catch(|| cli::parse(env::args_os().skip(1))) {
         Ok(Command::Print(text)) => return print(text),
-        Ok(Command::Run(options)) => {
-            let deadline = Deadline::new(start, options.timeout);
-            let evaluation = panics::catch(|| answer(&options, input, &peer, deadline));
-            (options, evaluation.unwrap_or_else(Evaluation::from))
-        }
-        Err(panic) => (Box::default(), Evaluation::from(panic)),
+        Ok(Command::Run(options)) => (options, None),
+        Err(panic) => (Box::default(), Some(panic)),
+    };
+    let deadline = Deadline::new(start, options.timeout);
+    let evaluation = match panic {
+        None => panics::catch(|| answer(&options, input, &peer, deadline))
+            .unwrap_or_else(Evaluation::from),
+        Some(panic) => Evaluation::from(panic),
     };
     let reply = panics::catch(|| Reply::new(&evaluation.outcome, options.style))
         .unwrap_or_else(|_| Reply::internal_error());
 
-    let exit_at = Deadline::new(start, options.timeout).exit_at();
-    output::write_reply(&reply.to_string(), exit_at);
-    input.drain(exit_at);
+    output::write_reply(&reply.to_string(), deadline.exit_at());
+    input.drain(deadline.exit_at());
     // HAProxy has its line. From here on, a failure does not change the exit status.
-    let _ = panics::catch(|| report(&options, &evaluation, &reply, &peer, start));
+    let _ = panics::catch(|| report(&options, &evaluation, &reply, &peer, deadline));
     // Read what has arrived in the meantime, even if the report took all the time.
     input.drain(Instant::now() + LAST_DRAIN);
     ExitCode::from(reply.exit_status())
@@ -110,11 +111,16 @@ fn serve(
     evaluate(&rules, RequestLine::new(input), &options.settings, deadline)
 }
 
-/// Writes what happened to the log and to standard error.
-fn report(options: &Options, evaluation: &Evaluation, reply: &Reply, peer: &Peer, start: Instant) {
-    let until = Deadline::new(start, options.timeout).exit_at();
-    let Evaluation { outcome, request } = evaluation;
-    let request = if request.is_empty() { options.words.trim() } else { request };
+/// Writes what happened to the log and to standard error, until the run has to exit.
+fn report(
+    options: &Options,
+    Evaluation { outcome, request }: &Evaluation,
+    reply: &Reply,
+    peer: &Peer,
+    deadline: Deadline,
+) {
+    let until = deadline.exit_at();
+    let request = if request.is_empty() { &options.words } else { request };
     if options.syslog && !reply.is_up() {
         syslog::write(outcome, peer, request);
     }
@@ -124,7 +130,7 @@ fn report(options: &Options, evaluation: &Evaluation, reply: &Reply, peer: &Peer
     }
     if options.explain {
         let has_colours = output::error_shows_colours();
-        let table = explain(request, outcome, reply, start.elapsed(), has_colours);
+        let table = explain(request, outcome, reply, deadline.elapsed(), has_colours);
         output::write_error(&table, until);
     }
 }

@@ -248,7 +248,15 @@ fn further_fields_of_hyperion_and_atomic_are_judged() {
         ("hyperion", v2_health(0.0, HEAD), missing, Some(json!(1)), "down\n"),
         ("hyperion", v2_health(0.0, HEAD), missing, Some(json!(1u64 << 63)), "down\n"),
         ("hyperion", v2_health(0.0, HEAD), missing, Some(json!("some")), "fail\n"),
-        ("hyperion", v2_health(0.0, HEAD), missing, None, "fail\n"),
+        ("hyperion", v2_health(0.0, HEAD), missing, Some(json!(1.5)), "fail\n"),
+        ("hyperion", v2_health(0.0, HEAD), missing, Some(json!(false)), "fail\n"),
+        ("hyperion", v2_health(0.0, HEAD), missing, Some(json!([])), "fail\n"),
+        ("hyperion", v2_health(0.0, HEAD), missing, Some(json!({})), "fail\n"),
+        // Older versions do not report it.
+        ("hyperion", v2_health(0.0, HEAD), missing, Some(json!(null)), "up\n"),
+        ("hyperion", v2_health(0.0, HEAD), missing, None, "up\n"),
+        ("hyperion", v2_health(0.0, HEAD - 61), missing, None, "down\n"),
+        ("hyperion", v2_health(40.0, HEAD), missing, None, "down\n"),
         ("hyperion", v2_health(0.0, HEAD), "/health/0/status", Some(json!("Warning")), "up\n"),
         ("hyperion", v2_health(0.0, HEAD), "/health/0/status", Some(json!("Error")), "down\n"),
         ("v2", v2_health(0.0, HEAD), "/health/0/status", Some(json!("Error")), "up\n"),
@@ -326,6 +334,21 @@ fn a_request_that_is_not_understood_is_fail() {
         ("v1|http://127.0.0.1:1/|1|a|b", "has more than"),
         ("debug|failed", "'failed'"),
         ("debug|", "''"),
+        ("debug|#text", "''"),
+        ("debug|UP", "'UP'"),
+        ("debug|up 257%", "'257%'"),
+        ("debug|50", "'50'"),
+        ("debug|-1%", "'-1%'"),
+        ("debug|1.5%", "'1.5%'"),
+        ("debug|maxconn:", "'maxconn:'"),
+        ("debug|maxconn:-1", "'maxconn:-1'"),
+        ("debug|maxconn:4294967296", "'maxconn:4294967296'"),
+        ("debug|up down", "'down'"),
+        ("debug|up up", "'up'"),
+        ("debug|ready up ready", "'ready'"),
+        ("debug|1% 2%", "'2%'"),
+        ("debug|maxconn:1 up maxconn:1", "'maxconn:1'"),
+        ("debug|up 50% maxconn:1 ready x # text", "'x'"),
     ] {
         let outcome = agent(&[request]);
         assert!(outcome.stdout.starts_with("fail # "), "{outcome:?}");
@@ -345,6 +368,14 @@ fn a_request_that_is_not_understood_is_fail() {
     }
 }
 
+/// Checks the reply to a `debug` request on the command line and in a request line.
+fn expect_debug(options: &[&str], request: &str, reply: &str, status: i32) {
+    agent(&[options, &[request]].concat()).expect(reply, status);
+    let line = format!("{request}\n");
+    let connection = Connection::open_after(&[options, &["hls"]].concat(), line.as_bytes());
+    connection.finish().expect(reply, status);
+}
+
 #[test]
 fn debug_is_answered_with_the_reply_that_it_names() {
     for (request, reply, status) in [
@@ -354,11 +385,58 @@ fn debug_is_answered_with_the_reply_that_it_names() {
         ("debug|up 50% # half|way", "up 50% # half|way\n", 0),
         ("debug|fail", "fail\n", 1),
         ("debug|drain", "drain\n", 1),
+        ("debug|maint", "maint\n", 1),
+        ("debug|stopped# a # b", "stopped # a # b\n", 1),
+        // Without a state.
+        ("debug|ready", "ready\n", 0),
+        ("debug|50%", "50%\n", 0),
+        ("debug|0%", "0%\n", 0),
+        ("debug|256%#text", "256% # text\n", 0),
+        ("debug|maxconn:10", "maxconn:10\n", 0),
+        ("debug|maxconn:0 ready 1%", "ready 1% maxconn:0\n", 0),
+        // In any order, with any spaces, and with commas as in HAProxy.
+        ("debug|maxconn:4294967295 7% up ready#x", "ready up 7% maxconn:4294967295 # x\n", 0),
+        ("debug|\t7%  down\tready", "ready down 7%\n", 1),
+        ("debug|up,100%,maxconn:5", "up 100% maxconn:5\n", 0),
+        ("debug|up#", "up\n", 0),
     ] {
-        agent(&[request]).expect(reply, status);
-        let line = format!("{request}\n");
-        Connection::open_after(&["hls"], line.as_bytes()).finish().expect(reply, status);
+        expect_debug(&[], request, reply, status);
+        // --describe adds nothing.
+        expect_debug(&["-d"], request, reply, status);
     }
+}
+
+#[test]
+fn with_a_maintenance_option_every_debug_reply_begins_with_ready_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("maint").display().to_string();
+    for (request, reply, status) in [
+        ("debug|up", "ready up\n", 0),
+        ("debug|ready up 5%", "ready up 5%\n", 0),
+        ("debug|ready", "ready\n", 0),
+        ("debug|50%", "ready 50%\n", 0),
+        ("debug|maxconn:3#x", "ready maxconn:3 # x\n", 0),
+        ("debug|maint", "ready maint\n", 1),
+    ] {
+        expect_debug(&["-m", &file], request, reply, status);
+    }
+    let outcome = agent(&["-m", &file, "debug|up up"]);
+    assert!(outcome.stdout.starts_with("ready fail # 'up' "), "{outcome:?}");
+    assert_eq!(outcome.exit_status, Some(2));
+    std::fs::write(&file, "drain why").unwrap();
+    expect_debug(&["-m", &file], "debug|ready up", "drain # why\n", 1);
+}
+
+#[test]
+fn a_debug_reply_is_printable_and_at_most_200_bytes_long() {
+    let words = "maxconn:4294967295 256% stopped ready";
+    let text = format!("\u{1b}[2J\u{e9} {}", "long ".repeat(100));
+    let outcome = agent(&[&format!("debug|{words}#{text}")]);
+    let reply = outcome.stdout.strip_suffix('\n').unwrap();
+    assert!(reply.starts_with("ready stopped 256% maxconn:4294967295 # ?[2J? long "), "{reply}");
+    assert!(reply.ends_with(" long...") && reply.len() <= 200, "{reply}");
+    assert!(reply.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{reply}");
+    assert!(outcome.description().is_some_and(|text| text.len() <= 100), "{reply}");
 }
 
 #[test]

@@ -811,8 +811,8 @@ type Combination = (Arc<Kind>, Arc<Fault>, Invocation);
 
 /// What was wrong with a run.
 enum Failure {
-    /// The reply came too late. Or the run used all its time, and ended at another point than the fault
-    /// explains: on a busy machine, reading the certificates alone may take so long.
+    /// The reply was right and came too late. Or it was right except for its reason, because the run used all
+    /// its time at another point: on a busy machine, reading the certificates alone may take so long.
     Late(String),
     Wrong(String),
 }
@@ -835,10 +835,11 @@ fn run_combination(
         );
     };
     let verdict = match judge(kind, fault, *invocation, &outcome) {
-        Err(reason) => {
-            let uses_all_its_time = !fault.is_prompt() && outcome.took >= TIMEOUT;
-            let failure = if uses_all_its_time { Failure::Late } else { Failure::Wrong };
-            Err(failure(format!("{case}: {reason}: {outcome:?}")))
+        Err(Mistake::Reason(reason)) if !fault.is_prompt() && outcome.took >= TIMEOUT => {
+            Err(Failure::Late(format!("{case}: {reason}: {outcome:?}")))
+        }
+        Err(Mistake::Reason(mistake) | Mistake::Reply(mistake)) => {
+            Err(Failure::Wrong(format!("{case}: {mistake}: {outcome:?}")))
         }
         Ok(()) if outcome.took > fault.time_limit() => {
             Err(Failure::Late(format!("{case}: the reply is late: {outcome:?}")))
@@ -848,14 +849,23 @@ fn run_combination(
     (outcome.took, verdict)
 }
 
-/// Compares the outcome of a run with the fault. The error says what is wrong; lateness is not considered.
+/// What is wrong with a reply.
+enum Mistake {
+    /// The reason in its description is not the expected one. Everything else is right.
+    Reason(String),
+    /// Anything else.
+    Reply(String),
+}
+
+/// Compares the outcome of a run with the fault. Lateness is not considered.
 fn judge(
     kind: &Kind,
     fault: &Fault,
     invocation: Invocation,
     outcome: &Outcome,
-) -> Result<(), String> {
-    let reply = Reply::parse(&outcome.stdout)?;
+) -> Result<(), Mistake> {
+    let wrong = |mistake: &str| Err(Mistake::Reply(mistake.to_owned()));
+    let reply = Reply::parse(&outcome.stdout).map_err(Mistake::Reply)?;
     let state = kind.state(fault.finding);
     let is_up = state == "up";
     let weight = (is_up && kind.name == "hls").then_some(100);
@@ -863,13 +873,13 @@ fn judge(
     let says = |reason: &&str| reply.description.is_some_and(|text| text.contains(reason));
     match () {
         () if (reply.state, reply.weight_percent, reply.is_ready) != (state, weight, false) => {
-            Err(format!("the state is not {state}"))
+            wrong(&format!("the state is not {state}"))
         }
+        () if outcome.exit_status != exit_status => wrong("the exit status is wrong"),
+        () if !outcome.stderr.is_empty() => wrong("standard error is not empty"),
         () if !is_up && !fault.reasons.iter().any(says) => {
-            Err(format!("the description lacks: {}", fault.reasons.join(" or ")))
+            Err(Mistake::Reason(format!("the description lacks: {}", fault.reasons.join(" or "))))
         }
-        () if outcome.exit_status != exit_status => Err("the exit status is wrong".to_owned()),
-        () if !outcome.stderr.is_empty() => Err("standard error is not empty".to_owned()),
         () => Ok(()),
     }
 }

@@ -5,6 +5,8 @@ mod common;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -22,11 +24,15 @@ struct Site {
 
 impl Site {
     fn new(args: &str) -> Self {
+        Self::with_agents(args, Xinetd::start)
+    }
+
+    /// The same, with a function that starts an agent with its arguments.
+    fn with_agents(args: &str, start: impl Fn(&str) -> Xinetd) -> Self {
         let pages = [0, 1].map(|_| Arc::new(Mutex::new(Vec::new())));
         let servers = [0, 1].map(|n: usize| Server::page(pages[n].clone()));
-        let agents = [0, 1].map(|n: usize| {
-            Xinetd::start(&format!("--describe --stats-url {} {args}", servers[n].url()))
-        });
+        let agents = [0, 1]
+            .map(|n: usize| start(&format!("--describe --stats-url {} {args}", servers[n].url())));
         let site = Self { media: Server::start(hold), pages, servers, agents };
         site.serve(0, "1");
         site.serve(1, "1");
@@ -35,7 +41,12 @@ impl Site {
 
     /// Sets the value of `hls` on a media server's page.
     fn serve(&self, server: usize, hls: &str) {
-        *self.pages[server].lock().unwrap() = text_page(&[("streams_hls", hls)]);
+        self.serve_values(server, &[("streams_hls", hls)]);
+    }
+
+    /// Sets the values of these keys on a media server's page.
+    fn serve_values(&self, server: usize, values: &[(&str, &str)]) {
+        *self.pages[server].lock().unwrap() = text_page(values);
     }
 
     fn server_line(&self, server: usize, options: &str) -> String {
@@ -64,6 +75,139 @@ fn a_server_is_down_while_a_count_reaches_its_limit() {
     haproxy.wait_for("wcs1", "UP");
     assert_eq!(haproxy.stat("wcs1", "weight"), "1");
     assert!(haproxy.stat("wcs1", "last_agt").contains("hls 9/10"));
+}
+
+#[test]
+fn each_threshold_on_the_page_takes_a_server_down_and_brings_it_up() {
+    // A key of each threshold, with its limit.
+    let thresholds = [
+        ("publishers", "streams_webrtc_in", "20"),
+        ("subscribers", "streams_rtmp_out", "30"),
+        ("hls", "streams_hls", "10"),
+        ("band-in", "global_bandwidth_in", "40"),
+        ("band-out", "global_bandwidth_out", "50"),
+    ];
+    let site = Site::new(&thresholds.map(|(name, _, limit)| format!("{name} {limit}")).join(" "));
+    let serve = |changed: &str, value| {
+        let value_of = |key| if key == changed { value } else { "1" };
+        let values = thresholds.map(|(_, key, _)| (key, value_of(key)));
+        site.serve_values(0, &values);
+    };
+    serve("", "");
+    let haproxy = Haproxy::start(&[site.server_line(0, "")]);
+    haproxy.wait_for_reason("wcs1", "hls 1/10 ");
+    assert!(haproxy.stat("wcs1", "status").starts_with("UP"));
+    for (name, key, limit) in thresholds {
+        serve(key, limit);
+        haproxy.wait_for("wcs1", "DOWN");
+        haproxy.wait_for_reason("wcs1", &format!("{name} {limit}/{limit}"));
+        serve(key, "9.5");
+        haproxy.wait_for("wcs1", "UP");
+        haproxy.wait_for_reason("wcs1", &format!("{name} 9.5/{limit}"));
+    }
+}
+
+/// The file that replaces /proc/loadavg for an agent.
+struct LoadAverage(tempfile::NamedTempFile);
+
+impl LoadAverage {
+    /// A file that the agent, which runs as another user, can read.
+    fn new() -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).unwrap();
+        Self(file)
+    }
+
+    /// Sets the load averages of 1, 5 and 15 minutes, relative to the number of online processors.
+    fn set(&self, loads: [f64; 3]) {
+        let online = Command::new("getconf").arg("_NPROCESSORS_ONLN").output().unwrap();
+        let online: f64 = String::from_utf8(online.stdout).unwrap().trim().parse().unwrap();
+        let [one, five, fifteen] = loads.map(|load| format!("{:08.2}", load * online));
+        let line = format!("{one} {five} {fifteen} 1/100 1234\n");
+        // One write of the same length: an agent never reads a part of it.
+        self.0.as_file().write_all_at(line.as_bytes(), 0).unwrap();
+    }
+}
+
+#[test]
+fn cpu_takes_a_server_down_and_brings_it_up() {
+    let load = LoadAverage::new();
+    // The average of 5 minutes counts.
+    let (busy, idle) = ([0.1, 0.9, 0.1], [2.0, 0.5, 2.0]);
+    load.set(idle);
+    let site = Site::with_agents("cpu 90", |args| {
+        let mut mount = Command::new("unshare");
+        let script = "mount --bind \"$1\" /proc/loadavg && shift && exec \"$@\"";
+        mount.args(["--mount", "sh", "-c", script, "sh"]).arg(load.0.path());
+        Xinetd::start_under(mount, args)
+    });
+    let haproxy = Haproxy::start(&[site.server_line(0, "")]);
+    haproxy.wait_for_reason("wcs1", "cpu 50/90");
+    assert!(haproxy.stat("wcs1", "status").starts_with("UP"));
+    for _ in 0..2 {
+        load.set(busy);
+        haproxy.wait_for("wcs1", "DOWN");
+        haproxy.wait_for_reason("wcs1", "cpu 90/90");
+        load.set(idle);
+        haproxy.wait_for("wcs1", "UP");
+        haproxy.wait_for_reason("wcs1", "cpu 50/90");
+    }
+    assert!(site.servers[0].requests().is_empty(), "the page is not asked");
+}
+
+#[test]
+fn debug_replies_change_state_weight_and_maxconn_and_take_maintenance_back() {
+    let site = Site::new("--agent-send required hls 10");
+    let line = |send| site.server_line(0, &format!("weight 100 maxconn 9 agent-send \"{send}\""));
+    let haproxy = Haproxy::start(&[line("debug|maxconn:7 50%\\n")]);
+    let expect = |reply: &str, expected: [&str; 3]| {
+        let what = format!("{reply} leads to {expected:?}");
+        wait_until(&what, || {
+            let columns = ["status", "weight", "slim"].map(|column| haproxy.stat("wcs1", column));
+            let [status, weight, maxconn] = &columns;
+            let word = status.split(' ').next().unwrap();
+            ([word, weight, maxconn] == expected).then_some(())
+        });
+    };
+    let send = |reply: &str| {
+        let reply = reply.replace(' ', "\\ ");
+        haproxy.command(&format!("set server media/wcs1 agent-send debug|{reply}"));
+    };
+    expect("the first reply", ["UP", "50", "7"]);
+    // HAProxy keeps what a reply does not mention. A maxconn of 0 is no limit, and shown as nothing.
+    for (reply, expected) in [
+        ("maxconn:3", ["UP", "50", "3"]),
+        ("75%", ["UP", "75", "3"]),
+        ("200% maxconn:0", ["UP", "200", ""]),
+        ("down 1% maxconn:12 # why", ["DOWN", "1", "12"]),
+        ("up", ["UP", "1", "12"]),
+        ("fail", ["DOWN", "1", "12"]),
+        ("up 100%", ["UP", "100", "12"]),
+        ("stopped", ["DOWN", "100", "12"]),
+        ("up", ["UP", "100", "12"]),
+        ("maint", ["MAINT", "100", "12"]),
+        ("ready", ["UP", "100", "12"]),
+        ("drain", ["DRAIN", "100", "12"]),
+        ("ready", ["UP", "100", "12"]),
+        ("0%", ["UP", "0", "12"]),
+        ("60%,maxconn:5", ["UP", "60", "5"]),
+        ("5% drain maxconn:6", ["DRAIN", "5", "6"]),
+        ("maxconn:8 100% up ready", ["UP", "100", "8"]),
+    ] {
+        send(reply);
+        expect(reply, expected);
+        if reply.contains('#') {
+            haproxy.wait_for_reason("wcs1", "why");
+        }
+    }
+    // Only `ready` takes an administrator's maintenance back.
+    haproxy.command("set server media/wcs1 state maint");
+    send("up 40% # not ready");
+    haproxy.wait_for_reason("wcs1", "not ready");
+    assert!(haproxy.stat("wcs1", "status").starts_with("MAINT"));
+    send("ready 50%");
+    expect("ready 50%", ["UP", "50", "8"]);
+    assert!(site.servers[0].requests().is_empty(), "nothing is measured");
 }
 
 #[test]
@@ -160,7 +304,6 @@ fn a_server_gets_the_share_of_connections_that_its_weight_says() {
 
 /// A folder that the agents, which run as another user, can read.
 fn readable_folder() -> tempfile::TempDir {
-    use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     folder

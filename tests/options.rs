@@ -298,6 +298,9 @@ fn every_reply_that_is_not_up_is_logged() {
     assert!(received(&socket).contains("request=\"x' reply: up 100% peer=1\" reply: fail # "));
     with_log(Some(&path), &["--bogus", "-l"]);
     assert!(received(&socket).contains("reply: fail # invalid option '--bogus'"));
+    // Without a state the reply is not up.
+    with_log(Some(&path), &["-l", "debug|maxconn:5 50%"]).expect("50% maxconn:5\n", 0);
+    assert!(received(&socket).ends_with("request=\"debug|50% maxconn:5\" reply: 50% maxconn:5"));
     with_log(Some(&path), &["cpu", "0"]).expect("down\n", 1);
     socket.set_nonblocking(true).unwrap();
     assert!(

@@ -57,6 +57,12 @@ fn parse(sources: &BTreeMap<String, String>) -> Uses {
                 None => rest.push_str(statement),
             }
         }
+        // A parent also uses a child that it names without `crate`, for instance in a table of its children.
+        let children = sources.keys().filter_map(|child| {
+            let name = child.strip_prefix(&format!("{module}::"))?;
+            (!name.contains("::") && rest.contains(&format!("{name}::"))).then(|| child.clone())
+        });
+        used.extend(children);
         assert!(!rest.contains("crate::"), "{module}: write paths in `use` lines");
         assert!(!rest.contains("super::"), "{module}: write paths from `crate`");
         used.remove(module);
@@ -144,6 +150,15 @@ fn a_circle_is_found() {
     assert_eq!(circle(&parse(&sources)), None);
     sources.insert("text::b".to_owned(), source("use crate::text::TABLE;\n"));
     assert_eq!(circle(&parse(&sources)).map(|circle| circle.len()), Some(3));
+    let table =
+        source("pub mod a;\nuse crate::text::row::Row;\nconst TABLE: &[&Row] = &[&a::ROW];\n");
+    let row = source("use crate::text::TABLE;\n");
+    let with_table = BTreeMap::from([
+        ("text".to_owned(), table),
+        ("text::a".to_owned(), row),
+        ("text::row".to_owned(), String::new()),
+    ]);
+    assert_eq!(circle(&parse(&with_table)).map(|circle| circle.len()), Some(2));
     sources.insert("text::b".to_owned(), source("use crate::text::{\n    a::A,\n};\n"));
     assert_eq!(circle(&parse(&sources)).map(|circle| circle.len()), Some(2));
 }

@@ -2,12 +2,18 @@
 
 mod common;
 
-use std::net::SocketAddr;
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::antelope::get_info;
+use common::namespace::OwnNetwork;
+use common::shipped::connect_from;
 use common::*;
 
 fn page() -> Server {
@@ -37,18 +43,164 @@ fn xinetd_passes_on_lines_and_replies_with_the_shipped_service_file() {
 /// A WCS with its default settings reports no bandwidth.
 #[test]
 fn the_shipped_limits_suit_a_wcs_with_its_default_settings() {
-    let shipped = include_str!("../xinetd/haproxy-agent-check");
-    let args = shipped.lines().find_map(|line| line.trim().strip_prefix("server_args"));
-    let args = args.unwrap().trim().strip_prefix("=").unwrap();
+    let args = setting(MEDIA_SERVICE, "server_args");
     let default = include_str!("../packaging/default");
     let default = default.lines().find_map(|line| line.strip_prefix("ARGS="));
-    assert_eq!(args.trim(), default.unwrap().trim_matches('"'));
+    assert_eq!(args, default.unwrap().trim_matches('"'));
     let page = Server::fixed(include_str!("fixtures/wcs/stat.txt").to_owned());
     let xinetd = Xinetd::start(&format!("{args} --stats-url {} cpu 1000000", page.url()));
     let reply = ask(xinetd.address, b"");
     for name in ["cpu ", "publishers 1/100", "subscribers 0/100", "hls 0/100"] {
         assert!(reply.starts_with("up 100% # ") && reply.contains(name), "{name}: {reply}");
     }
+}
+
+/// The service files that the repository ships.
+const MEDIA_SERVICE: &str = include_str!("../xinetd/haproxy-agent-check");
+const ANTELOPE_SERVICE: &str = include_str!("../xinetd/antelope-agent-check");
+
+/// The value of a key in a service file.
+fn setting<'a>(service: &'a str, key: &str) -> &'a str {
+    let pairs = service.lines().filter_map(|line| line.split_once('='));
+    let mut values = pairs.filter(|(found, _)| found.trim() == key).map(|(_, value)| value.trim());
+    values.next().unwrap_or_else(|| panic!("no {key} in {service}"))
+}
+
+/// The addresses in `only_from` of a service file.
+fn allowed_clients(service: &str) -> Vec<Ipv4Addr> {
+    setting(service, "only_from").split(' ').map(|word| word.parse().unwrap()).collect()
+}
+
+/// The media server's own address in its network, and an address that no service file names.
+const MEDIA_SERVER: Ipv4Addr = Ipv4Addr::new(172, 31, 44, 243);
+const STRANGER: Ipv4Addr = Ipv4Addr::new(172, 31, 44, 12);
+
+/// Runs a part of a test in a network with these addresses and with the load balancers of the service file.
+/// There xinetd runs with the shipped files unchanged, on an idle machine.
+fn with_installed_xinetd(part: impl FnOnce(&Xinetd) + Send) {
+    use std::os::unix::fs::PermissionsExt;
+    let loads = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&loads, "0.00 0.00 0.00 1/100 1234\n").unwrap();
+    loads.as_file().set_permissions(fs::Permissions::from_mode(0o644)).unwrap();
+    let mut addresses = allowed_clients(MEDIA_SERVICE);
+    addresses.retain(|address| !address.is_loopback());
+    assert_eq!(addresses.len(), 2, "there are two load balancers");
+    addresses.extend([MEDIA_SERVER, STRANGER]);
+    OwnNetwork::new(&addresses).run(|| {
+        let xinetd = Xinetd::start_installed(loads.path());
+        // The connection that showed that xinetd listens starts an agent. xinetd answers this one later.
+        ask(xinetd.address, b"");
+        xinetd.wait_until_idle();
+        part(&xinetd);
+    });
+}
+
+/// A page that the shipped limits allow, and the reply to it on an idle machine.
+fn busy_page() -> Vec<u8> {
+    text_page(&[("streams_hls", "8"), ("streams_rtmp_in", "3"), ("streams_rtmp_out", "42")])
+}
+const BUSY_REPLY: &str = "up 100% # subscribers 42/100 hls 8/100 publishers 3/100 cpu 0/90\n";
+
+/// A WCS where the agent expects it.
+fn wcs(page: Arc<Mutex<Vec<u8>>>) -> Server {
+    Server::page_at((Ipv4Addr::LOCALHOST, 8081).into(), page)
+}
+
+/// The user id and the arguments of the only agent that runs.
+fn only_agent(xinetd: &Xinetd) -> (String, String) {
+    let id = wait_until("an agent runs", || match &xinetd.children()[..] {
+        [id] => {
+            let args = fs::read_to_string(format!("/proc/{id}/cmdline")).ok()?;
+            args.starts_with("haproxy-agent-check\0").then(|| id.clone())
+        }
+        _ => None,
+    });
+    let args = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap();
+    let args = args.split_terminator('\0').skip(1).collect::<Vec<_>>().join(" ");
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:\t")).unwrap();
+    (ids.split('\t').next().unwrap().to_owned(), args)
+}
+
+#[test]
+fn the_shipped_xinetd_files_run_unchanged() {
+    let nobody = finish(Command::new("id").args(["-u", "nobody"])).stdout.trim().to_owned();
+    with_installed_xinetd(|xinetd| {
+        let page = Arc::new(Mutex::new(busy_page()));
+        let _wcs = wcs(page.clone());
+        let media: SocketAddr = (MEDIA_SERVER, 9707).into();
+        // The page comes only after the agent was looked at.
+        let guard = page.lock().unwrap();
+        let balancer = *allowed_clients(MEDIA_SERVICE).last().unwrap();
+        let mut client = connect_from(balancer, media);
+        let expected = (nobody.clone(), setting(MEDIA_SERVICE, "server_args").to_owned());
+        assert_eq!(only_agent(xinetd), expected);
+        drop(guard);
+        let mut reply = String::new();
+        client.read_to_string(&mut reply).unwrap();
+        assert_eq!(reply, BUSY_REPLY);
+        xinetd.wait_until_idle();
+
+        let _nodeos = Server::start_at((Ipv4Addr::LOCALHOST, 8888).into(), |stream| {
+            let _ = stream.write_all(&response("200 OK", get_info(0.0).as_bytes()));
+        });
+        let antelope = (Ipv4Addr::LOCALHOST, 1337).into();
+        // The agent waits for the line.
+        let mut client = connect_from(Ipv4Addr::LOCALHOST, antelope);
+        let expected = (nobody, setting(ANTELOPE_SERVICE, "server_args").to_owned());
+        assert_eq!(only_agent(xinetd), expected);
+        client.write_all(b"v1|http://127.0.0.1:8888|240\n").unwrap();
+        let mut reply = String::new();
+        client.read_to_string(&mut reply).unwrap();
+        assert!(reply.starts_with("up # head block "), "{reply}");
+        let refused = TcpStream::connect((MEDIA_SERVER, 1337)).unwrap_err();
+        assert_eq!(
+            refused.kind(),
+            ErrorKind::ConnectionRefused,
+            "only the loopback address listens"
+        );
+    });
+}
+
+/// What a client at this address reads after it has sent a line. A connection may be reset.
+fn ask_from(client: Ipv4Addr, address: SocketAddr, line: &str) -> String {
+    let mut stream = connect_from(client, address);
+    let mut reply = Vec::new();
+    let _ = stream.write_all(line.as_bytes());
+    match stream.read_to_end(&mut reply) {
+        Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{client}: {error}"),
+        _ => String::from_utf8(reply).unwrap(),
+    }
+}
+
+#[test]
+fn xinetd_refuses_a_client_that_only_from_of_the_shipped_file_does_not_name() {
+    with_installed_xinetd(|_| {
+        let wcs = wcs(Arc::new(Mutex::new(busy_page())));
+        let media = (MEDIA_SERVER, 9707).into();
+        let antelope = (Ipv4Addr::LOCALHOST, 1337).into();
+        let asked = || wcs.requests().len();
+        for client in allowed_clients(MEDIA_SERVICE) {
+            let address = if client.is_loopback() { (client, 9707).into() } else { media };
+            let before = asked();
+            assert_eq!(ask_from(client, address, ""), BUSY_REPLY);
+            for (stranger, address, line) in [
+                (STRANGER, media, ""),
+                (STRANGER, media, "hls 5\n"),
+                (MEDIA_SERVER, media, ""),
+                (Ipv4Addr::new(127, 0, 0, 2), (Ipv4Addr::LOCALHOST, 9707).into(), ""),
+            ] {
+                assert_eq!(ask_from(stranger, address, line), "", "{stranger} {line}");
+            }
+            assert_eq!(ask_from(client, address, ""), BUSY_REPLY);
+            assert_eq!(asked(), before + 2, "no agent runs for a stranger");
+        }
+        let line = "debug|up # asked\n";
+        for client in allowed_clients(ANTELOPE_SERVICE) {
+            assert_eq!(ask_from(client, antelope, line), "up # asked\n");
+        }
+        assert_eq!(ask_from(Ipv4Addr::new(127, 0, 0, 2), antelope, line), "");
+    });
 }
 
 #[test]
@@ -200,21 +352,30 @@ fn a_unix_socket_works_like_a_tcp_connection() {
     check(|line| ask_over_unix_socket(&args, line));
 }
 
-#[test]
-fn telnet_shows_the_reply() {
-    let page = page();
-    let xinetd = Xinetd::start(&format!("--describe --stats-url {} hls 10", page.url()));
-    let mut telnet = Command::new("telnet");
-    let (host, port) = (xinetd.address.ip().to_string(), xinetd.address.port().to_string());
-    telnet.args([&host, &port]);
-    let start = Instant::now();
-    let mut telnet = telnet.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    // The input stays open, as with a person who types nothing.
-    let stdin = telnet.stdin.take();
-    let outcome = outcome(telnet.wait_with_output().unwrap(), start);
+/// What a person sees who types `telnet HOST PORT` and nothing else.
+fn telnet(address: SocketAddr) -> String {
+    // script(1) gives telnet a terminal.
+    let command = format!("telnet {} {}", address.ip(), address.port());
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
+    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // The input stays open: at its end, script would end telnet.
+    let stdin = script.stdin.take();
+    let output = script.wait_with_output().unwrap();
     drop(stdin);
-    let transcript = format!(
-        "Trying {host}...\nConnected to {host}.\nEscape character is '^]'.\nup 100% # hls 5/10\n"
-    );
-    assert_eq!(outcome.stdout, transcript);
+    String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n")
+}
+
+#[test]
+fn telnet_shows_the_reply_and_the_end_of_the_connection() {
+    let page = page();
+    for (option, reply) in [("", "up 100%"), ("--describe", "up 100% # hls 5/10")] {
+        let xinetd = Xinetd::start(&format!("{option} --stats-url {} hls 10", page.url()));
+        let host = xinetd.address.ip();
+        let transcript = format!(
+            "Trying {host}...\nConnected to {host}.\nEscape character is '^]'.\n{reply}\n\
+             Connection closed by foreign host.\n"
+        );
+        assert_eq!(telnet(xinetd.address), transcript);
+    }
 }

@@ -4,9 +4,11 @@ mod common;
 
 use std::io::Write;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use common::namespace::OwnNetwork;
 use common::*;
 
 /// Each threshold on the page, with the keys whose values it adds up.
@@ -171,6 +173,78 @@ fn without_a_request_keys_that_are_not_reported_are_skipped() {
     let url = server.url();
     agent_under_load("1000000 1000000 1000000", &["-u", &url]).expect("down\n", 1);
     assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn without_a_request_a_page_that_reports_none_of_the_keys_is_down() {
+    let why = "the statistics page reports none of publishers, subscribers, hls, band-in, band-out";
+    let (idle, busy) = ("0.00 0.00 0.00", "1000000 1000000 1000000");
+    for page in
+        [&b"error=500"[..], b"connections=1\n", b"{\"error\": 500}", b"{\"a\": {\"b\": \"c\"}}"]
+    {
+        let server = Server::fixed(page);
+        agent_under_load(idle, &["-u", &server.url()]).expect("down\n", 1);
+        let outcome = agent_under_load(idle, &["-d", "-u", &server.url()]);
+        outcome.expect(&format!("down # {why}\n"), 1);
+        let outcome = agent_under_load(idle, &["-e", "-u", &server.url()]);
+        let problem = format!("problem  {why}").split(' ').take(9).collect::<Vec<_>>().join(" ");
+        assert!(outcome.stderr.contains(&problem), "{outcome:?}");
+        assert!(!outcome.stderr.contains("skipped"), "{outcome:?}");
+        let outcome = agent_under_load(busy, &["-d", "-u", &server.url()]);
+        assert!(outcome.stdout.starts_with("down # cpu "), "{outcome:?}");
+        assert!(
+            outcome.stdout.contains("/90; the statistics page reports none of "),
+            "{outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn without_a_request_a_page_with_one_of_the_keys_is_judged() {
+    for (_, keys) in &METRICS[..5] {
+        for key in *keys {
+            for page in [text_page, json_page] {
+                for (value, reply, status) in [("99", "up 100%\n", 0), ("100", "down\n", 1)] {
+                    let server = Server::fixed(page(&[("error", "500"), (key, value)]));
+                    let outcome = agent_under_load("0.00 0.00 0.00", &["-u", &server.url()]);
+                    outcome.expect(reply, status);
+                }
+            }
+        }
+    }
+    let server = Server::fixed("error=500\nstreams_hls=many\n");
+    let outcome = agent_under_load("0.00 0.00 0.00", &["-d", "-u", &server.url()]);
+    outcome.expect("down # hls: 'many' is not a number of 0 or more\n", 1);
+}
+
+#[test]
+fn thresholds_of_a_line_are_not_the_default_request() {
+    let server = Server::fixed("error=500");
+    let url = server.url();
+    let ask = |line: &str| Connection::open_after(&["-d", "-u", &url], line.as_bytes()).finish();
+    let outcome = ask("cpu 1000000\n");
+    assert!(outcome.stdout.starts_with("up 100% # cpu "), "{outcome:?}");
+    assert!(server.requests().is_empty(), "only the named values are measured");
+    ask("hls 5\n").expect("down # hls: no streams_hls on the statistics page\n", 1);
+    // An empty line is no request.
+    assert!(ask("\n").stdout.contains("the statistics page reports none of "));
+}
+
+#[test]
+fn without_a_stats_url_the_agent_asks_port_8081_of_this_machine() {
+    OwnNetwork::new(&[]).run(|| {
+        let why = "down # statistics page http://127.0.0.1:8081/: refused the connection\n";
+        agent(&["-d", "hls"]).expect(why, 1);
+        let page = text_page(&[("streams_hls", "5")]);
+        let server = Server::page_at(([127, 0, 0, 1], 8081).into(), Arc::new(Mutex::new(page)));
+        agent(&["-d", "hls"]).expect("up 100% # hls 5/100\n", 0);
+        agent_under_load("0.00 0.00 0.00", &["-d"]).expect("up 100% # hls 5/100 cpu 0/90\n", 0);
+        for request in server.requests() {
+            assert!(request.starts_with("GET /?action=stat HTTP/1.1\r\n"), "{request}");
+            assert!(request.to_ascii_lowercase().contains("\r\nhost: 127.0.0.1:8081\r\n"));
+        }
+        assert_eq!(server.requests().len(), 2);
+    });
 }
 
 #[test]

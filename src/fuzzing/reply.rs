@@ -6,7 +6,7 @@ use crate::fuzzing::choices::Choices;
 use crate::reply::explain::explain;
 use crate::reply::line::{Reply, Style};
 use crate::reply::maintenance;
-use crate::reply::outcome::{FixedReply, Outcome};
+use crate::reply::outcome::Outcome;
 use crate::reply::state::State;
 use crate::request::debug::DebugRequest;
 use crate::verdict::Verdict;
@@ -44,33 +44,40 @@ pub fn reply(data: &[u8]) {
 pub const DESCRIBED: Style =
     Style { describe: true, weight_from_percent: Some(50.0), is_ready: true };
 
-/// What a reply says.
+/// What the text of a reply says.
 #[derive(Debug, PartialEq)]
-pub struct Words {
+pub struct ReplyText {
     pub is_ready: bool,
+    /// Empty if there is no state.
     pub state: String,
     pub weight: Option<u16>,
+    pub maxconn: Option<u32>,
     pub description: Option<String>,
     pub exit_status: u8,
 }
 
 /// Checks the reply that expresses an outcome, and returns its words.
-pub fn reply_words(outcome: &Outcome, style: Style) -> Words {
+pub fn reply_words(outcome: &Outcome, style: Style) -> ReplyText {
     let reply = Reply::new(outcome, style);
     let line = reply.to_string();
-    let words = Words { exit_status: reply.exit_status(), ..words_of(&line) };
-    let Words { is_ready, state, weight, description, exit_status } = &words;
+    let words = ReplyText { exit_status: reply.exit_status(), ..words_of(&line) };
+    let ReplyText { is_ready, state, weight, maxconn, description, exit_status } = &words;
 
     // The line is the same after it was parsed and written again.
     let parsed = DebugRequest::parse(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
-    let again_in = Style { is_ready: *is_ready, ..DESCRIBED };
-    assert_eq!(Reply::new(&Outcome::Debug(parsed.reply), again_in).to_string(), line);
+    let again = Reply::new(&Outcome::Debug(parsed.reply), Style::default());
+    assert_eq!(again.to_string(), line);
 
     let is_up = state == "up";
     assert_eq!(reply.is_up(), is_up, "{line:?}");
-    assert_eq!(*exit_status == 0, is_up, "{line:?}");
-    let is_maintenance = matches!(outcome, Outcome::Maintenance(_));
-    assert_eq!(*is_ready, style.is_ready && !is_maintenance, "{line:?}");
+    assert_eq!(*exit_status == 0, is_up || state.is_empty(), "{line:?}");
+    let is_ready_expected = match outcome {
+        Outcome::Maintenance(_) => false,
+        Outcome::Debug(words) => words.is_ready || style.is_ready,
+        _ => style.is_ready,
+    };
+    assert_eq!(*is_ready, is_ready_expected, "{line:?}");
+    assert!(maxconn.is_none() || matches!(outcome, Outcome::Debug(_)), "{line:?}");
     match outcome {
         Outcome::Measured(verdict) => {
             assert_eq!(is_up, is_within_limits(verdict), "{line:?} {verdict:?}");
@@ -82,13 +89,13 @@ pub fn reply_words(outcome: &Outcome, style: Style) -> Words {
             );
             assert!(style.describe || description.is_none());
         }
-        Outcome::Debug(debug) => {
-            assert_eq!((state.as_str(), *weight), (debug.state.word(), debug.weight_percent));
+        Outcome::Debug(words) => {
+            assert_eq!(state, words.state.map_or("", State::word));
+            assert_eq!((*weight, *maxconn), (words.weight_percent, words.maxconn));
         }
-        Outcome::Maintenance(FixedReply { state: maintenance, .. }) => {
-            assert_eq!((state.as_str(), *weight), (maintenance.word(), None));
-            let states = [State::Maint, State::Drain, State::Down, State::Stopped];
-            assert!(states.contains(maintenance));
+        Outcome::Maintenance(words) => {
+            assert_eq!((Some(state.as_str()), *weight), (words.state.map(State::word), None));
+            assert!(["maint", "drain", "down", "stopped"].contains(&state.as_str()), "{line:?}");
         }
         Outcome::NotMeasured(fault) | Outcome::NotUnderstood(fault) => {
             let why = &fault.to_string();
@@ -128,8 +135,8 @@ fn is_within_limits(verdict: &Verdict) -> bool {
         })
 }
 
-/// Reads `[ready ]STATE[ WEIGHT%][ # description]` and its line end.
-fn words_of(line: &str) -> Words {
+/// Reads `[ready ][STATE ][WEIGHT% ][maxconn:N ][# description]` and its line end.
+fn words_of(line: &str) -> ReplyText {
     let text = line.strip_suffix('\n').unwrap_or_else(|| panic!("{line:?}"));
     assert!(text.len() <= LINE_LIMIT, "{line:?}");
     assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
@@ -139,18 +146,22 @@ fn words_of(line: &str) -> Words {
     };
     let is_description = |text: &String| !text.is_empty() && text.len() <= DESCRIPTION_LIMIT;
     assert!(description.as_ref().is_none_or(is_description), "{line:?}");
-    let is_ready = words.starts_with("ready ");
-    let mut words = words.strip_prefix("ready ").unwrap_or(words).split(' ');
-    let state = words.next().unwrap_or_default().to_owned();
+    let mut words = words.split(' ').peekable();
+    let is_ready = words.next_if_eq(&"ready").is_some();
     let states = ["up", "down", "fail", "maint", "drain", "stopped"];
-    assert!(states.contains(&state.as_str()), "{line:?}");
-    let weight = words.next().map(|word| {
+    let state = words.next_if(|word| states.contains(word)).unwrap_or_default().to_owned();
+    let weight = words.next_if(|word| word.ends_with('%')).map(|word| {
         let digits = word.strip_suffix('%').filter(|digits| is_digits(digits));
         let weight = digits.and_then(|digits| digits.parse().ok());
         weight.filter(|weight| *weight <= 256).unwrap_or_else(|| panic!("{line:?}"))
     });
+    let maxconn = words.next().map(|word| {
+        let digits = word.strip_prefix("maxconn:").filter(|digits| is_digits(digits));
+        digits.and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("{line:?}"))
+    });
     assert_eq!(words.next(), None, "{line:?}");
-    Words { is_ready, state, weight, description, exit_status: 0 }
+    assert!(is_ready || !state.is_empty() || weight.is_some() || maxconn.is_some(), "{line:?}");
+    ReplyText { is_ready, state, weight, maxconn, description, exit_status: 0 }
 }
 
 pub fn is_digits(text: &str) -> bool {

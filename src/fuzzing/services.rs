@@ -137,9 +137,10 @@ impl Fields<'_> {
     fn hyperion_is_good(&self, now_ms: i128) -> Known {
         let services = self.json["health"].as_array().cloned().unwrap_or_default();
         let is_well = |service: &Value| ["OK", "Warning"].iter().any(|ok| service["status"] == *ok);
-        let missing = plain_number(self.data("Elasticsearch", "missing_blocks"))?;
+        let missing = self.data("Elasticsearch", "missing_blocks");
+        let count = plain_number(missing)?;
         Ok(services.iter().all(is_well)
-            && missing.is_some_and(|count| count <= 0.0)
+            && (missing.is_null() || count.is_some_and(|count| count <= 0.0))
             && self.is_near(self.hyperion_time()?, now_ms)
             && self.index_is_good()?)
     }

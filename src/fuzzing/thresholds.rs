@@ -10,7 +10,7 @@ use crate::process::timed::Timed;
 use crate::reply::outcome::Outcome;
 use crate::request::parsed::Request;
 use crate::request::thresholds::Thresholds;
-use crate::values::sources::find;
+use crate::values::sources::find_on_page;
 use crate::values::statistics_page::Page;
 use crate::values::value::Value;
 
@@ -48,6 +48,7 @@ pub fn statistics(data: &[u8]) {
     if is_default {
         thresholds = NAMES.map(|(name, _, limit)| (name.to_owned(), limit)).to_vec();
     }
+    let mut has_any = false;
     for (name, limit) in thresholds {
         let values = keys(&name).into_iter().map(|key| {
             let values = reported.iter().filter(|(reported, _)| *reported == key);
@@ -60,7 +61,9 @@ pub fn statistics(data: &[u8]) {
         let may_be_missing = is_default || is_of_machine || page.contains(&b'{');
         assert!(may_be_missing || !values.is_empty(), "{name}");
         assert!(value < limit, "{name} {value} {limit}");
+        has_any |= !values.is_empty();
     }
+    assert!(!is_default || has_any || page.contains(&b'{'), "{page:?}");
 }
 
 /// The names and limits in the text of a request.
@@ -120,7 +123,7 @@ fn judge_page(thresholds: &Thresholds, page: Vec<u8>, load: f64) -> Outcome {
     let statistics = page.read(keys).map_err(Arc::new);
     let read = |value: &&Value| Timed {
         result: match value.is_on_statistics_page() {
-            true => find(value, None, &statistics),
+            true => find_on_page(value, &statistics),
             false => Ok(load),
         },
         took: Duration::ZERO,

@@ -31,6 +31,11 @@ impl Deadline {
         self.budget
     }
 
+    /// Returns the time since the run began.
+    pub fn elapsed(&self) -> Duration {
+        (self.at - self.budget).elapsed()
+    }
+
     /// Returns the time that is left. It is zero after the deadline.
     pub fn remaining(&self) -> Duration {
         self.at.saturating_duration_since(Instant::now())

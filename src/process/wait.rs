@@ -19,7 +19,7 @@ use rustix::event::PollFlags;
 use crate::process::deadline::Deadline;
 use crate::process::request_line::{Event, Line, RequestLine};
 
-/// How long a run may wait. A clone shares the request line with the original: HTTP and DNS need one each.
+/// How long a run may wait. A clone shares the request line with the original: the HTTP client and the TCP connection need one each.
 #[derive(Clone)]
 pub struct Wait {
     deadline: Deadline,

@@ -200,8 +200,8 @@ mod tests {
     use super::*;
 
     use crate::reply::line::Style;
-    use crate::reply::outcome::FixedReply;
     use crate::reply::state::State;
+    use crate::reply::words::Words;
     use crate::verdict::fault::Fault;
     use crate::verdict::reading::Bound;
 
@@ -375,8 +375,8 @@ time     2.0 ms
             reading(&name, "Mbps", Err(long.clone().into()), 1e12),
             reading("a", "%", Ok(123_456_789_012_345.6), 0.000_000_001),
         ];
-        let fixed =
-            FixedReply { state: State::Drain, weight_percent: None, description: long.clone() };
+        let words =
+            Words { state: Some(State::Drain), description: long.clone(), ..Words::default() };
         for outcome in [
             Outcome::Measured(Verdict {
                 faults: vec![long.clone().into()],
@@ -384,7 +384,7 @@ time     2.0 ms
             }),
             Outcome::NotUnderstood(long.clone().into()),
             Outcome::NotMeasured(long.into()),
-            Outcome::Maintenance(fixed),
+            Outcome::Maintenance(words),
         ] {
             for line in explained(&outcome, false).lines() {
                 assert!(line.len() <= WIDTH, "{line}");

@@ -1,15 +1,16 @@
 /*!
 The line that HAProxy reads, and the exit status that goes with it.
 
-The words and the weight are decided here and nowhere else. The grammar is that of the `agent-check`
-keyword in HAProxy's configuration manual.
+State, weight and exit status of every reply are decided here. The grammar is that of the `agent-check` keyword
+in HAProxy's configuration manual.
 */
 
 use std::fmt;
 
 use crate::reply::description::{describe, fit};
-use crate::reply::outcome::{FixedReply, Outcome};
+use crate::reply::outcome::Outcome;
 use crate::reply::state::State;
+use crate::reply::words::Words;
 
 /// Weights are multiples of this, in percent. HAProxy rebuilds its tables for every new weight, so small
 /// changes are rounded away.
@@ -26,98 +27,69 @@ pub struct Style {
     pub is_ready: bool,
 }
 
-/// A whole reply.
+/// A whole reply. Displayed as the line that HAProxy reads, with its line end.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
-    is_ready: bool,
-    state: State,
-    weight_percent: Option<u16>,
-    /// Printable, and short enough; may be empty.
-    description: String,
+    words: Words,
     exit_status: u8,
 }
 
 impl Reply {
     /// The reply that expresses `outcome`.
     pub fn new(outcome: &Outcome, style: Style) -> Self {
-        let reply = |state, description: String, exit_status| Self {
-            is_ready: style.is_ready,
-            state,
-            weight_percent: None,
-            description: fit(&description),
-            exit_status,
-        };
-        let optional =
-            |text: &dyn Fn() -> String| if style.describe { text() } else { String::new() };
-        match outcome {
-            Outcome::Measured(verdict) => {
-                let description = optional(&|| describe(verdict));
-                if !verdict.is_up() {
-                    return reply(State::Down, description, 1);
-                }
+        let (words, exit_status) = match outcome {
+            Outcome::Measured(verdict) if verdict.is_up() => {
                 let weight = || weight_percent(verdict.fullness(), style.weight_from_percent);
                 let weight_percent = verdict.is_graded.then(weight);
-                Self { weight_percent, ..reply(State::Up, description, 0) }
+                let description = style.describe.then(|| describe(verdict));
+                (Words { weight_percent, ..words(State::Up, description) }, 0)
             }
-            Outcome::NotMeasured(fault) => reply(State::Fail, optional(&|| fault.to_string()), 1),
-            // These descriptions are always shown: they tell the operator what to correct, or come from
-            // an administrator.
-            Outcome::NotUnderstood(fault) => reply(State::Fail, fault.to_string(), 2),
-            Outcome::Debug(fixed) => Self::fixed(fixed, style.is_ready),
-            Outcome::Maintenance(fixed) => Self::fixed(fixed, false),
-        }
-    }
-
-    fn fixed(
-        FixedReply { state, weight_percent, description }: &FixedReply,
-        is_ready: bool,
-    ) -> Self {
-        Self {
-            is_ready,
-            state: *state,
-            weight_percent: *weight_percent,
-            description: fit(description),
-            exit_status: if *state == State::Up { 0 } else { 1 },
-        }
+            Outcome::Measured(verdict) => {
+                (words(State::Down, style.describe.then(|| describe(verdict))), 1)
+            }
+            Outcome::NotMeasured(fault) => {
+                (words(State::Fail, style.describe.then(|| fault.to_string())), 1)
+            }
+            // The description of a mistake is always shown. It tells the operator what to correct.
+            Outcome::NotUnderstood(fault) => (words(State::Fail, Some(fault.to_string())), 2),
+            Outcome::Debug(words) | Outcome::Maintenance(words) => {
+                let is_good = matches!(words.state, None | Some(State::Up));
+                (words.clone(), if is_good { 0 } else { 1 })
+            }
+        };
+        let is_ready = match outcome {
+            Outcome::Maintenance(_) => false,
+            _ => words.is_ready || style.is_ready,
+        };
+        let description = fit(&words.description);
+        Self { words: Words { is_ready, description, ..words }, exit_status }
     }
 
     /// The reply when making one failed.
     pub fn internal_error() -> Self {
-        Self {
-            is_ready: false,
-            state: State::Fail,
-            weight_percent: None,
-            description: String::new(),
-            exit_status: 1,
-        }
+        Self { words: words(State::Fail, None), exit_status: 1 }
     }
 
     /// Whether the server can take traffic.
     pub fn is_up(&self) -> bool {
-        self.state == State::Up
+        self.words.state == Some(State::Up)
     }
 
-    /// 0 for `up`, 2 for options or a request that cannot be understood, 1 for everything else.
+    /// 0 for `up` and for a reply without a state, 2 for options or a request that cannot be understood, 1
+    /// for everything else.
     pub fn exit_status(&self) -> u8 {
         self.exit_status
     }
 }
 
-/// The line as HAProxy reads it, with its line end.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_ready {
-            f.write_str("ready ")?;
-        }
-        f.write_str(self.state.word())?;
-        if let Some(percent) = self.weight_percent {
-            write!(f, " {percent}%")?;
-        }
-        if !self.description.is_empty() {
-            write!(f, " # {}", self.description)?;
-        }
-        f.write_str("\n")
+        writeln!(f, "{}", self.words)
     }
+}
+
+fn words(state: State, description: Option<String>) -> Words {
+    Words { state: Some(state), description: description.unwrap_or_default(), ..Words::default() }
 }
 
 /// The weight of a server whose tightest value uses `fullness` of its limit, below 1. It is 100 up to
@@ -189,10 +161,9 @@ mod tests {
             (State::Down, "down # why\n"),
             (State::Stopped, "stopped # why\n"),
         ] {
-            let description = "why".to_owned();
-            let fixed = FixedReply { state, weight_percent: None, description };
-            assert_eq!(reply(Outcome::Debug(fixed.clone())), format!("ready {line}"));
-            assert_eq!(reply(Outcome::Maintenance(fixed)), line);
+            let words = words(state, Some("why".to_owned()));
+            assert_eq!(reply(Outcome::Debug(words.clone())), format!("ready {line}"));
+            assert_eq!(reply(Outcome::Maintenance(words)), line);
         }
     }
 

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use crate::process::background;
 use crate::process::deadline::Deadline;
-use crate::reply::outcome::FixedReply;
 use crate::reply::state::State;
+use crate::reply::words::Words;
 
 /// The longest part of the file that is read, in bytes. Only its first line counts, and descriptions are
 /// far shorter.
@@ -47,7 +47,7 @@ impl From<io::Error> for FileError {
 /// The reply that the file at `path` names, or `None` if there is no file.
 ///
 /// A file system may hang, so the file is read in the background.
-pub fn read(path: &Path, deadline: Deadline) -> Option<FixedReply> {
+pub fn read(path: &Path, deadline: Deadline) -> Option<Words> {
     let file = path.to_owned();
     let content = background::run(move || read_beginning(&file), deadline)
         .unwrap_or_else(|error| Err(FileError::Background(error)));
@@ -55,14 +55,14 @@ pub fn read(path: &Path, deadline: Deadline) -> Option<FixedReply> {
         Ok(content) => content.map(|content| parse(&content)),
         Err(error) => {
             let description = format!("maintenance file: {error}: {}", path.display());
-            Some(FixedReply { state: State::Maint, weight_percent: None, description })
+            Some(taking_out(State::Maint, description))
         }
     }
 }
 
 /// Parses the first line of a file: its first word is the state, the rest is the description. A line that
 /// begins with another word is the description of `maint`.
-pub fn parse(content: &[u8]) -> FixedReply {
+pub fn parse(content: &[u8]) -> Words {
     let text = String::from_utf8_lossy(content);
     let line = text.trim_start().lines().next().unwrap_or_default().trim();
     let (word, rest) = line.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((line, ""));
@@ -75,7 +75,11 @@ pub fn parse(content: &[u8]) -> FixedReply {
     };
     // The file may already contain the `#` that begins a description.
     let description = description.trim_start_matches(['#', ' ', '\t']).trim_end().to_owned();
-    FixedReply { state, weight_percent: None, description }
+    taking_out(state, description)
+}
+
+fn taking_out(state: State, description: String) -> Words {
+    Words { state: Some(state), description, ..Words::default() }
 }
 
 /// The beginning of the file at `path`, or `None` if there is no file.
@@ -123,9 +127,8 @@ mod tests {
             ("drain# why", State::Maint, "drain# why"),
             ("\u{0}\u{1}", State::Maint, "\u{0}\u{1}"),
         ] {
-            let description = description.to_owned();
-            let expected = FixedReply { state, weight_percent: None, description };
-            assert_eq!(parse(content.as_bytes()), expected, "{content:?}");
+            let reply = parse(content.as_bytes());
+            assert_eq!(reply, taking_out(state, description.to_owned()), "{content:?}");
         }
     }
 

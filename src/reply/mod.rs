@@ -8,3 +8,4 @@ pub mod maintenance;
 pub mod outcome;
 pub mod state;
 pub mod syslog;
+pub mod words;

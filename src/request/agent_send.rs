@@ -21,9 +21,10 @@ pub enum AgentSend {
 }
 
 impl AgentSend {
-    /// The line, if it is there or if nothing can be measured before it comes.
+    /// Waits for the line: until the deadline if it is required, at most 100 ms on a pipe or a file, and not at
+    /// all on a socket. A line that has begun on a socket is read to its end.
     pub fn first_line(self, line: &mut RequestLine, deadline: Deadline) -> Option<Line> {
-        let (idle_until, last) = match (self, line.input()) {
+        let (idle_until, line_until) = match (self, line.input()) {
             (Self::Ignore, _) => {
                 line.ignore();
                 return None;
@@ -35,7 +36,7 @@ impl AgentSend {
             }
             (Self::Optional, Input::Socket | Input::Terminal) => (Instant::now(), deadline.at()),
         };
-        let event = line.wait(None, idle_until, last);
+        let event = line.wait(None, idle_until, line_until);
         if line.input() != Input::Socket {
             // Only a connection may bring the line later.
             line.ignore();

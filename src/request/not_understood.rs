@@ -1,4 +1,4 @@
-//! Why a request cannot be understood. All such sentences are here.
+//! Why the words of a request cannot be understood.
 
 use std::error::Error;
 use std::fmt;
@@ -9,9 +9,6 @@ use crate::services::SERVICES;
 use crate::services::service::{FieldError, Service};
 use crate::values::VALUES;
 use crate::verdict::fault::Fault;
-
-/// What a limit is, for messages.
-const A_LIMIT: &str = "a number of 0 or more, % for cpu only";
 
 /// A word of a request that cannot be understood.
 ///
@@ -39,12 +36,10 @@ pub enum Mistake {
     TooManyFields(&'static Service),
     /// It should be a certain field of a service's request.
     Field(Fault),
-    /// It should be a state of a reply.
-    UnknownState,
-    /// It should be a weight of a reply.
-    NotAWeight,
-    /// It is one word too many in a reply.
-    TooManyWords,
+    /// It should be a word of a reply.
+    NotAReplyWord,
+    /// It is a word of a reply, but the reply has another one of its kind.
+    SecondOfItsKind,
 }
 
 impl NotUnderstood {
@@ -74,10 +69,10 @@ impl fmt::Display for Mistake {
         match self {
             Self::UnknownValue => write!(f, "is none of {}", value_names()),
             Self::UnknownValueOrLimit => {
-                write!(f, "is no limit ({A_LIMIT}) and none of {}", value_names())
+                write!(f, "is no limit ({}) and none of {}", a_limit(), value_names())
             }
-            Self::NotALimit(name) => write!(f, "is no limit for {name}: {A_LIMIT}"),
-            Self::LimitMissing => write!(f, "needs a limit: {A_LIMIT}"),
+            Self::NotALimit(name) => write!(f, "is no limit for {name}: {}", a_limit()),
+            Self::LimitMissing => write!(f, "needs a limit: {}", a_limit()),
             Self::UnknownService => {
                 let names: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
                 write!(f, "is none of {}, debug", names.join(", "))
@@ -86,13 +81,20 @@ impl fmt::Display for Mistake {
                 write!(f, "has more than {}|{}", service.name, service.fields.join("|"))
             }
             Self::Field(problem) => problem.fmt(f),
-            Self::UnknownState => {
-                write!(f, "is none of {}", State::ALL.map(State::word).join(", "))
+            Self::NotAReplyWord => {
+                let states = State::ALL.map(State::word).join(", ");
+                write!(f, "is none of ready, {states}, a weight from 0% to 256%, maxconn:N")
             }
-            Self::NotAWeight => f.write_str("is no weight from 0% to 256%"),
-            Self::TooManyWords => f.write_str("is more than STATE WEIGHT% # description"),
+            Self::SecondOfItsKind => f.write_str("names a second state, weight, maxconn or ready"),
         }
     }
+}
+
+/// What a limit is.
+fn a_limit() -> String {
+    let percentages = VALUES.iter().filter(|kind| kind.is_percentage());
+    let names: Vec<&str> = percentages.map(|kind| kind.name).collect();
+    format!("a number of 0 or more, % for {} only", names.join(", "))
 }
 
 fn value_names() -> String {

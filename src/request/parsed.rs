@@ -28,7 +28,7 @@ impl Request {
             Some((name, reply)) if name.trim_ascii() == "debug" => {
                 Self::Debug(DebugRequest::parse(reply)?)
             }
-            Some(_) => Self::Service(ServiceRequest::parse(text)?),
+            Some((first, rest)) => Self::Service(ServiceRequest::parse(first, rest)?),
             None => Self::Thresholds(Thresholds::parse(text.split_ascii_whitespace())?),
         };
         Ok(Some(request))

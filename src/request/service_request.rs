@@ -22,9 +22,9 @@ pub struct ServiceRequest {
 }
 
 impl ServiceRequest {
-    /// Parses the fields of a request. The URL may come first for services that allow it.
-    pub fn parse(text: &str) -> Result<Self, NotUnderstood> {
-        let (first, rest) = text.split_once('|').unwrap_or((text, ""));
+    /// Parses the fields of a request: the first one, and those after it. The URL may come first for services
+    /// that allow it.
+    pub fn parse(first: &str, rest: &str) -> Result<Self, NotUnderstood> {
         let mut name = first.trim_ascii();
         let mut fields: Vec<&str> = rest.split('|').map(str::trim_ascii).collect();
         let is_url_first =
@@ -41,7 +41,8 @@ impl ServiceRequest {
         // A wrong URL is reported first, then superfluous fields, then other wrong fields.
         let is_url_wrong = check.is_err() && read.read_count() == 1;
         if fields.len() > service.fields.len() && !is_url_wrong {
-            return Err(NotUnderstood::new(text, Mistake::TooManyFields(service)));
+            let text = format!("{first}|{rest}");
+            return Err(NotUnderstood::new(&text, Mistake::TooManyFields(service)));
         }
         Ok(Self { service, check: check? })
     }
@@ -66,10 +67,10 @@ impl ServiceRequest {
     }
 }
 
-/// Two requests are equal if their texts are equal.
+/// Two requests are equal if they ask the same service by the same check.
 impl PartialEq for ServiceRequest {
     fn eq(&self, other: &Self) -> bool {
-        self.to_string() == other.to_string()
+        self.service.name == other.service.name && self.check.equals(&*other.check)
     }
 }
 
@@ -100,8 +101,13 @@ impl fmt::Display for ServiceError {
 mod tests {
     use super::*;
 
+    fn try_parse(text: &str) -> Result<ServiceRequest, NotUnderstood> {
+        let (first, rest) = text.split_once('|').unwrap();
+        ServiceRequest::parse(first, rest)
+    }
+
     fn parse(text: &str) -> ServiceRequest {
-        ServiceRequest::parse(text).unwrap()
+        try_parse(text).unwrap()
     }
 
     #[test]
@@ -111,7 +117,7 @@ mod tests {
             let url_first = format!("http://10.0.0.5:8888|{name}|15|api.example.com");
             assert_eq!(parse(&url_first), request);
         }
-        assert!(ServiceRequest::parse("http://10.0.0.5:8888|hyperion").is_err());
+        assert!(try_parse("http://10.0.0.5:8888|hyperion").is_err());
     }
 
     #[test]
@@ -139,7 +145,9 @@ mod tests {
     #[test]
     fn requests_with_one_different_field_are_different() {
         let request = parse("v1|http://a|15|b");
-        assert_eq!(request, parse("v1|http://a/|15|b"));
+        for same in ["v1|http://a/|15|b", "v1|HTTP://A|15|b", "v1|http://a|015|b"] {
+            assert_eq!(request, parse(same), "{same}");
+        }
         for other in
             ["v2|http://a|15|b", "v1|http://c|15|b", "v1|http://a|16|b", "v1|http://a|15|c"]
         {
@@ -157,7 +165,7 @@ mod tests {
             ("v1|http://a|1|b c|3", "'v1|http://a|1|b c|3' has more than v1|URL|BLOCKS|HOST"),
             ("ship|ws://a|1|b", "'ship|ws://a|1|b' has more than ship|URL|BLOCKS"),
         ] {
-            let error = ServiceRequest::parse(text).unwrap_err().to_string();
+            let error = try_parse(text).unwrap_err().to_string();
             assert!(error.starts_with(sentence), "{error}");
         }
     }

@@ -1,6 +1,8 @@
 //! `NAME [LIMIT] [NAME [LIMIT]]...`: a request to compare values with limits.
 
+use std::error::Error;
 use std::fmt;
+use std::mem;
 
 use crate::process::timed::Timed;
 use crate::request::not_understood::{Mistake, NotUnderstood};
@@ -80,14 +82,19 @@ impl Thresholds {
     }
 
     /// Compares each of [`Thresholds::values`], as it was read, with its limit.
+    ///
+    /// A default value that the page does not report is skipped. If the page reports none of them, it is not
+    /// a statistics page.
     pub fn judge(&self, values: Vec<Timed<Result<f64, ValueError>>>) -> Verdict {
         let mut verdict = Verdict { is_graded: true, ..Verdict::default() };
+        let mut reports_some = false;
         for (Threshold { value, limit }, read) in self.thresholds.iter().zip(values) {
             let name = value.name().to_owned();
             if self.are_defaults && matches!(read.result, Err(ValueError::Missing { .. })) {
                 verdict.skipped.push(name);
                 continue;
             }
+            reports_some |= value.is_on_statistics_page();
             verdict.readings.push(Reading {
                 name,
                 unit: value.kind().unit,
@@ -98,7 +105,26 @@ impl Thresholds {
                 took: read.took,
             });
         }
+        if !reports_some && !verdict.skipped.is_empty() {
+            verdict
+                .faults
+                .push(NotAStatisticsPage { names: mem::take(&mut verdict.skipped) }.into());
+        }
         verdict
+    }
+}
+
+/// The statistics page reports none of the values with these names.
+#[derive(Debug)]
+struct NotAStatisticsPage {
+    names: Vec<String>,
+}
+
+impl Error for NotAStatisticsPage {}
+
+impl fmt::Display for NotAStatisticsPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the statistics page reports none of {}", self.names.join(", "))
     }
 }
 
@@ -118,7 +144,7 @@ impl fmt::Display for Thresholds {
 
 /// Parses a decimal number. A percentage may end in `%`.
 fn parse_limit(word: &str, value: &Value) -> Option<f64> {
-    let is_percentage = value.kind().unit == "%";
+    let is_percentage = value.kind().is_percentage();
     decimal(word.strip_suffix('%').filter(|_| is_percentage).unwrap_or(word))
 }
 

@@ -9,7 +9,7 @@ use crate::process::wait::Wait;
 use crate::services::blocks::{Blocks, Tolerance};
 use crate::services::host::Host;
 use crate::services::json_answer::{AnswerError, JsonAnswer};
-use crate::services::service::{Check, FieldError, Fields};
+use crate::services::service::{Check, FieldError, Fields, is_same, write_fields};
 use crate::verdict::Verdict;
 use crate::verdict::fault::Fault;
 
@@ -25,38 +25,51 @@ pub fn parse(
     path: &'static str,
     judge: Judge,
 ) -> Result<Arc<dyn Check>, FieldError> {
-    Ok(Arc::new(AntelopeApi {
-        url: fields.url(Protocol::Http)?,
-        blocks: fields.parse()?,
-        host: fields.parse()?,
-        path,
-        judge,
-    }))
+    let (url, blocks, host) = (fields.url(Protocol::Http)?, fields.parse()?, fields.parse()?);
+    Ok(Arc::new(AntelopeApi { request: Request { url, blocks, host }, path, judge }))
+}
+
+#[derive(Debug, PartialEq)]
+struct Request {
+    url: Url,
+    blocks: Blocks,
+    host: Host,
 }
 
 #[derive(Debug)]
 struct AntelopeApi {
-    url: Url,
-    blocks: Blocks,
-    host: Host,
+    request: Request,
     path: &'static str,
     judge: Judge,
 }
 
+/// Checks of one service have the same path and judge, so only their requests can differ.
+impl PartialEq for AntelopeApi {
+    fn eq(&self, other: &Self) -> bool {
+        self.request == other.request
+    }
+}
+
 impl Check for AntelopeApi {
     fn url(&self) -> &Url {
-        &self.url
+        &self.request.url
     }
 
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
-        let response = http::get(&self.url.join(self.path), self.host.header(), wait);
+        let Request { url, blocks, host } = &self.request;
+        let response = http::get(&url.join(self.path), host.header(), wait);
         let answer = JsonAnswer::of(response.map_err(AnswerError::Ask)?);
-        Ok((self.judge)(&answer, &self.blocks.around_now())?)
+        Ok((self.judge)(&answer, &blocks.around_now())?)
+    }
+
+    fn equals(&self, other: &dyn Check) -> bool {
+        is_same(self, other)
     }
 }
 
 impl fmt::Display for AntelopeApi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}|{}{}", self.url.uri(), self.blocks, self.host)
+        let Request { url, blocks, host } = &self.request;
+        write_fields(f, &[url.uri(), blocks, host])
     }
 }

@@ -6,7 +6,7 @@ and its readers.
 use crate::net::error::AskError;
 use crate::services::antelope_api::{self, FIELDS};
 use crate::services::blocks::Tolerance;
-use crate::services::fault::BrokenPart;
+use crate::services::broken_part::BrokenPart;
 use crate::services::json_answer::{
     AnswerError, JsonAnswer, block_number, field, list, text, whole_number, wrong,
 };

@@ -43,10 +43,9 @@ impl FromStr for Host {
     }
 }
 
-/// The field with the `|` before it. Nothing if it is empty.
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().map_or(Ok(()), |host| write!(f, "|{host}"))
+        f.write_str(self.header().unwrap_or_default())
     }
 }
 
@@ -59,7 +58,7 @@ mod tests {
         for host in ["a", "api.example.com:80", &"x".repeat(1023), &"x".repeat(1024)] {
             let parsed: Host = host.parse().unwrap();
             assert_eq!(parsed.header(), Some(host));
-            assert_eq!(parsed.to_string(), format!("|{host}"));
+            assert_eq!(parsed.to_string(), host);
         }
         for host in [&"x".repeat(1025), &"x".repeat(2000), "a b", "\u{e9}", "a\n"] {
             assert_eq!(host.parse::<Host>(), Err(HostError), "{host}");

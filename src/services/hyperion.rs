@@ -54,11 +54,14 @@ impl fmt::Display for MissingBlocks {
     }
 }
 
-/// The number of blocks that the index lacks. Some versions report -1 instead of 0.
+/// The number of blocks that the index lacks. Some versions report -1 instead of 0, and older ones report
+/// nothing.
 fn missing_blocks(health: &HyperionHealth) -> Result<i128, AnswerError> {
     let name = "missing_blocks";
-    let number = whole_number(health.data(ELASTICSEARCH, name)?);
-    number.ok_or_else(|| wrong("number", name))
+    match health.data(ELASTICSEARCH, name) {
+        Ok(number) => whole_number(number).ok_or_else(|| wrong("number", name)),
+        Err(_) => Ok(0),
+    }
 }
 
 #[cfg(test)]
@@ -116,14 +119,29 @@ mod tests {
             (json!(0), Ok(true)),
             (json!(-1), Ok(true)),
             (json!("0"), Ok(true)),
+            (json!(null), Ok(true)),
             (json!(1), Ok(false)),
             (json!("3"), Ok(false)),
         ] {
             assert_eq!(judged(0, &[(pointer, value.clone())]), verdict, "{value}");
         }
-        for value in [json!(null), json!("some"), json!([])] {
+        for value in [json!("some"), json!(""), json!(true), json!(1.5), json!([]), json!({})] {
             assert!(judged(0, &[(pointer, value.clone())]).is_err(), "{value}");
         }
+    }
+
+    #[test]
+    fn older_versions_report_no_missing_blocks() {
+        let mut health = changed(FIXTURE, &[]);
+        let data = health.pointer_mut("/health/2/service_data").unwrap().as_object_mut().unwrap();
+        data.remove("missing_blocks").unwrap();
+        let is_up = |health: &Value| {
+            judge(&answer(health.clone()), &tolerance(10, 0)).map(|verdict| verdict.is_up())
+        };
+        assert_eq!(is_up(&health), Ok(true));
+        // The other fields are needed all the same.
+        *health.pointer_mut("/health/2/service_data").unwrap() = json!(null);
+        assert!(is_up(&health).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Hyperion's own report on its parts; `/v2/health`.
 
-use crate::services::fault::BrokenPart;
+use crate::services::broken_part::BrokenPart;
 use crate::services::json_answer::{AnswerError, block_number, field, list, wrong};
 use crate::text::json::Json;
 
@@ -35,7 +35,7 @@ impl<'a> HyperionHealth<'a> {
     /// A field of a part's `service_data`.
     pub fn data(&self, part: &str, field: &str) -> Result<Json<'a>, AnswerError> {
         let found = self.0.iter().find(|found| found.name.as_deref() == Some(part));
-        let found = found.ok_or_else(|| AnswerError::Missing(format!("service {part}")))?;
+        let found = found.ok_or_else(|| AnswerError::MissingPart(part.to_owned()))?;
         let value = found.data.and_then(|data| data.get(field));
         value.ok_or_else(|| AnswerError::Missing(format!("service_data.{field}")))
     }

@@ -15,8 +15,8 @@ use crate::net::http::Response;
 use crate::process::memory;
 use crate::text::json::{Json, NotAList};
 
-/// The memory that reading JSON takes at most, in bytes for each byte: a byte of a name, which is held
-/// twice while it grows.
+/// The memory that reading JSON takes at most, in bytes for each byte. A name needs up to four times its size,
+/// because its buffer doubles while it grows.
 const MEMORY_PER_BYTE: usize = 4;
 
 /// The longest list that a service may report. No site has so many services, or so many readers.
@@ -38,6 +38,8 @@ pub enum AnswerError {
     NotJson,
     /// The answer lacks this field, named by its path.
     Missing(String),
+    /// The answer lacks this part of the service.
+    MissingPart(String),
     /// A field has the wrong type, or a value that makes no sense.
     Wrong {
         expected: &'static str,
@@ -57,6 +59,7 @@ impl fmt::Display for AnswerError {
             Self::Ask(error) => error.fmt(f),
             Self::NotJson => f.write_str("sent no JSON"),
             Self::Missing(path) => write!(f, "reports no {path}"),
+            Self::MissingPart(part) => write!(f, "reports no service {part}"),
             Self::Wrong { expected, field } => write!(f, "reports no {expected} as {field}"),
             Self::NotAShortList { field } => {
                 write!(f, "reports no list of up to {LONGEST_LIST} as {field}")

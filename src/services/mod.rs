@@ -8,7 +8,7 @@ a function that judges the answer.
 pub mod antelope_api;
 pub mod atomic;
 pub mod blocks;
-pub mod fault;
+pub mod broken_part;
 pub mod host;
 pub mod hyperion;
 pub mod hyperion_health;

@@ -1,5 +1,6 @@
 //! The parts of a service, and the fields of its requests.
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
@@ -24,12 +25,21 @@ pub struct Service {
 }
 
 /// A check of one server. Its `Display` writes the fields of its request, without the name.
-pub trait Check: fmt::Debug + fmt::Display + Send + Sync {
+pub trait Check: Any + fmt::Debug + fmt::Display + Send + Sync {
     /// The URL that is opened. A service without URLs in its requests has one too, with a scheme of its own.
     fn url(&self) -> &Url;
 
     /// Asks the service and judges its answer. Fails if the service cannot be judged.
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault>;
+
+    /// Whether `other` is the same check: [`is_same`] for a type that derives equality.
+    fn equals(&self, other: &dyn Check) -> bool;
+}
+
+/// Whether `other` is of the same type as `check`, and equal to it.
+pub fn is_same<T: PartialEq + 'static>(check: &T, other: &dyn Check) -> bool {
+    let other: &dyn Any = other;
+    other.downcast_ref() == Some(check)
 }
 
 /// The fields of a request after its name, in order. An absent field is empty.
@@ -68,6 +78,12 @@ impl<'a> Fields<'a> {
         let text = self.text();
         Url::of(text, protocol).map_err(|error| FieldError::new(text, error))
     }
+}
+
+/// Writes the fields of a request. Empty fields at the end are left out.
+pub fn write_fields(f: &mut fmt::Formatter<'_>, fields: &[&dyn fmt::Display]) -> fmt::Result {
+    let fields: Vec<String> = fields.iter().map(|field| field.to_string()).collect();
+    f.write_str(fields.join("|").trim_end_matches('|'))
 }
 
 /// A field that cannot be understood.

@@ -19,7 +19,7 @@ use crate::net::url::{Protocol, Url};
 use crate::net::websocket::WebSocket;
 use crate::process::wait::Wait;
 use crate::services::blocks::{Blocks, Tolerance};
-use crate::services::service::{Check, Service};
+use crate::services::service::{Check, Service, is_same, write_fields};
 use crate::verdict::Verdict;
 use crate::verdict::fault::Fault;
 
@@ -33,7 +33,7 @@ pub const SERVICE: Service = Service {
     },
 };
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct StateHistory {
     url: Url,
     blocks: Blocks,
@@ -48,11 +48,15 @@ impl Check for StateHistory {
         let mut socket = WebSocket::open(&self.url, None, wait)?;
         Ok(judge(|request| exchange(&mut socket, request), || self.blocks.around_now())?)
     }
+
+    fn equals(&self, other: &dyn Check) -> bool {
+        is_same(self, other)
+    }
 }
 
 impl fmt::Display for StateHistory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}|{}", self.url.uri(), self.blocks)
+        write_fields(f, &[self.url.uri(), &self.blocks])
     }
 }
 

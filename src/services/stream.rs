@@ -8,7 +8,7 @@ use crate::net::error::AskError;
 use crate::net::http;
 use crate::net::url::{Protocol, Url};
 use crate::process::wait::Wait;
-use crate::services::service::{Check, Service};
+use crate::services::service::{Check, Service, is_same};
 use crate::text::json::Json;
 use crate::verdict::Verdict;
 use crate::verdict::fault::Fault;
@@ -23,7 +23,7 @@ pub const SERVICE: Service = Service {
 /// The HTTP status of the engine's own errors.
 const ENGINE_ERROR: u16 = 400;
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Streaming {
     url: Url,
 }
@@ -39,6 +39,10 @@ impl Check for Streaming {
             status @ (200..=299 | ENGINE_ERROR) => Ok(judge(status, &response.read_body()?)?),
             status => Err(AskError::Status(status).into()),
         }
+    }
+
+    fn equals(&self, other: &dyn Check) -> bool {
+        is_same(self, other)
     }
 }
 

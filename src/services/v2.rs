@@ -2,7 +2,7 @@
 
 use crate::services::antelope_api::{self, FIELDS};
 use crate::services::blocks::Tolerance;
-use crate::services::fault::BrokenPart;
+use crate::services::broken_part::BrokenPart;
 use crate::services::hyperion_health::{ELASTICSEARCH, HyperionHealth, NODEOS, PATH};
 use crate::services::json_answer::{AnswerError, JsonAnswer};
 use crate::services::service::Service;

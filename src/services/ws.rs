@@ -7,7 +7,7 @@ use crate::net::url::{Protocol, Url};
 use crate::net::websocket::WebSocket;
 use crate::process::wait::Wait;
 use crate::services::host::Host;
-use crate::services::service::{Check, Service};
+use crate::services::service::{Check, Service, is_same, write_fields};
 use crate::verdict::Verdict;
 use crate::verdict::fault::Fault;
 
@@ -21,7 +21,7 @@ pub const SERVICE: Service = Service {
     },
 };
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct WebSocketServer {
     url: Url,
     host: Host,
@@ -36,10 +36,14 @@ impl Check for WebSocketServer {
         WebSocket::open(&self.url, self.host.header(), wait)?;
         Ok(Verdict::default())
     }
+
+    fn equals(&self, other: &dyn Check) -> bool {
+        is_same(self, other)
+    }
 }
 
 impl fmt::Display for WebSocketServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.url.uri(), self.host)
+        write_fields(f, &[self.url.uri(), &self.host])
     }
 }

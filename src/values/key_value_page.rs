@@ -2,7 +2,7 @@
 
 use crate::values::page_format::PageFormat;
 
-/// Any page is taken as text, so this is the last format to be tried.
+/// Any text may be such a page, so this is the format of pages that no other format recognises.
 pub const FORMAT: PageFormat = PageFormat {
     recognises: |_| true,
     read: |page, take| {

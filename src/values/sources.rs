@@ -39,10 +39,10 @@ impl<'a> Sources<'a> {
                 read(self.settings, self.wait.deadline())
                     .map_err(|fault| ValueError::Machine { name: name(), fault })
             }),
-            Source::StatisticsPage { advice, .. } => {
+            Source::StatisticsPage { .. } => {
                 let Timed { result, took } =
                     statistics.get_or_insert_with(|| self.read_page(values));
-                Timed { result: find(value, *advice, result), took: *took }
+                Timed { result: find_on_page(value, result), took: *took }
             }
         };
         values.iter().map(read_value).collect()
@@ -64,18 +64,19 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Finds a value in what the statistics page reports. The error contains `advice` if the page does not report
-/// the value.
-pub fn find(
+/// Finds a value in what the statistics page reports.
+pub fn find_on_page(
     value: &Value,
-    advice: Option<&'static str>,
     statistics: &Result<Statistics, Arc<PageError>>,
 ) -> Result<f64, ValueError> {
     let statistics = statistics.as_ref().map_err(|error| ValueError::Page(Arc::clone(error)))?;
     let (name, keys) = (value.name().to_owned(), value.page_keys());
     match statistics.sum(&keys) {
         Ok(Some(sum)) => Ok(sum),
-        Ok(None) => Err(ValueError::Missing { name, keys: keys.join(", "), advice }),
+        Ok(None) => {
+            let advice = value.kind().source.advice();
+            Err(ValueError::Missing { name, keys: keys.join(", "), advice })
+        }
         Err(NotANumber(text)) => Err(ValueError::NotANumber { name, text }),
     }
 }

@@ -16,8 +16,11 @@ use crate::values::page_format::PageFormat;
 use crate::values::value::{PageKeys, Source, ValueKind};
 use crate::values::{json_page, key_value_page};
 
-/// Every format. The first that recognises a page reads it.
-const FORMATS: &[PageFormat] = &[json_page::FORMAT, key_value_page::FORMAT];
+/// Every format with a mark by which it is recognised. The first that recognises a page reads it.
+const FORMATS: &[PageFormat] = &[json_page::FORMAT];
+
+/// The format of every other page.
+const DEFAULT_FORMAT: PageFormat = key_value_page::FORMAT;
 
 /// The byte order mark that some servers write before a page.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -75,8 +78,8 @@ impl Page {
 impl Statistics {
     fn read(&mut self, page: &[u8]) -> Result<(), PageProblem> {
         let page = page.strip_prefix(BYTE_ORDER_MARK).unwrap_or(page);
-        let format = FORMATS.iter().find(|format| (format.recognises)(page));
-        let format = format.ok_or(PageProblem::Empty)?;
+        let recognised = FORMATS.iter().find(|format| (format.recognises)(page));
+        let format = recognised.unwrap_or(&DEFAULT_FORMAT);
         memory::check_heap(page.len() * format.memory_per_byte)
             .map_err(|error| PageProblem::Ask(AskError::from(error)))?;
         let mut is_empty = true;

@@ -48,6 +48,14 @@ pub enum PageKeys {
 }
 
 impl Source {
+    /// Returns what to do if the value is missing. `None` if nothing helps.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::StatisticsPage { advice, .. } => *advice,
+            Self::Machine { .. } => None,
+        }
+    }
+
     /// Returns the text of the column `source` of `--explain`.
     pub fn title(&self) -> &'static str {
         match self {
@@ -72,6 +80,11 @@ pub struct Value {
 }
 
 impl ValueKind {
+    /// Whether a limit may end in `%`.
+    pub fn is_percentage(&self) -> bool {
+        self.unit == "%"
+    }
+
     /// Returns the value with this name, if the name belongs to this kind.
     pub fn named(&'static self, name: &str) -> Option<Value> {
         let name_matches = match self.name.strip_suffix(ANY_KEY) {

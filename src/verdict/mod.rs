@@ -15,8 +15,7 @@ pub struct Verdict {
     pub faults: Vec<Fault>,
     /// The names of values that the server does not report and that nobody asked for by name.
     pub skipped: Vec<String>,
-    /// Whether the values say how full the server is, so that a weight follows from them. A service is
-    /// either well or not.
+    /// Whether the values say how full the server is. A service is either well or not.
     pub is_graded: bool,
 }
 

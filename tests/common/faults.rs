@@ -256,8 +256,13 @@ pub struct FullListener {
 }
 
 impl FullListener {
-    /// Listens, and fills its own queue.
+    /// Listens on a free port, and fills its own queue.
     pub fn new() -> Self {
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// The same, on this address.
+    pub fn at(address: SocketAddr) -> Self {
         use rustix::net::{
             AddressFamily, SocketFlags, SocketType, bind, connect, listen, socket_with,
         };
@@ -266,7 +271,9 @@ impl FullListener {
             socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap()
         };
         let listener = socket();
-        bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        // Connections of an earlier listener may still be in TIME_WAIT.
+        rustix::net::sockopt::set_socket_reuseaddr(&listener, true).unwrap();
+        bind(&listener, &address).unwrap();
         listen(&listener, 0).unwrap();
         let address = rustix::net::getsockname(&listener).unwrap().try_into().unwrap();
         // A queue of length 0 takes one connection, so four are enough to fill it.

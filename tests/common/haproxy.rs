@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{AGENT, Process, free_address, wait_until};
@@ -52,13 +52,28 @@ impl Haproxy {
     /// Starts HAProxy with a configuration that the repository ships and with these variables. `address` is
     /// one of the addresses on which it then listens.
     pub fn start_shipped(name: &str, address: SocketAddr, variables: &[(&str, String)]) -> Self {
+        Self::start_file(&shipped(name), address, variables)
+    }
+
+    /// The same with any configuration.
+    pub fn start_file(file: &Path, address: SocketAddr, variables: &[(&str, String)]) -> Self {
+        Self::start_file_by(&mut haproxy(), file, address, variables)
+    }
+
+    /// The same with a command that executes HAProxy.
+    pub fn start_file_by(
+        command: &mut Command,
+        file: &Path,
+        address: SocketAddr,
+        variables: &[(&str, String)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("stats");
         let more = folder.path().join("more.cfg");
         let added = format!("global\n  stats socket {} level admin\n", socket.display());
         std::fs::write(&more, added).unwrap();
         let variables = variables.iter().map(|(name, value)| (name, value));
-        Self::run(haproxy().envs(variables), &[shipped(name), more], folder, address)
+        Self::run(command.envs(variables), &[file.to_owned(), more], folder, address)
     }
 
     fn run(
@@ -87,6 +102,11 @@ impl Haproxy {
             UnixStream::connect(haproxy.socket()).ok()
         });
         haproxy
+    }
+
+    /// The id of HAProxy's process.
+    pub fn process_id(&self) -> u32 {
+        self.process.0.id()
     }
 
     fn socket(&self) -> PathBuf {
@@ -149,7 +169,8 @@ impl Haproxy {
 /// A command that runs HAProxy with a search path on which its external checks find the agent.
 pub fn haproxy() -> Command {
     let mut command = Command::new(HAPROXY);
-    command.env("PATH", search_path());
+    // With CERT, the shipped configurations serve TLS too. Only the test decides about that.
+    command.env("PATH", search_path()).env_remove("CERT");
     command
 }
 

@@ -9,11 +9,13 @@ Every server listens on a loopback address. Every process is ended by its id.
 pub mod antelope;
 pub mod faults;
 pub mod haproxy;
+pub mod http2;
 pub mod name_server;
 pub mod namespace;
 pub mod reply;
 pub mod requests;
 pub mod shipped;
+pub mod sites;
 pub mod state_history;
 pub mod tls;
 pub mod websocket;
@@ -32,6 +34,9 @@ use std::time::{Duration, Instant};
 
 /// The program under test.
 pub const AGENT: &str = env!("CARGO_BIN_EXE_haproxy-agent-check");
+
+/// xinetd's program.
+const XINETD: &str = "/usr/sbin/xinetd";
 
 /// How much longer than its timeout a run may take: the 50 ms of the contract, and 250 ms for a busy
 /// machine.
@@ -257,7 +262,12 @@ impl Server {
 
     /// Serves a page that the test can change.
     pub fn page(page: Arc<Mutex<Vec<u8>>>) -> Self {
-        Self::start(move |stream| {
+        Self::page_at(free_port(), page)
+    }
+
+    /// The same, on this address.
+    pub fn page_at(address: SocketAddr, page: Arc<Mutex<Vec<u8>>>) -> Self {
+        Self::start_at(address, move |stream| {
             let page = page.lock().unwrap().clone();
             let _ = stream.write_all(&response("200 OK", &page));
         })
@@ -411,20 +421,22 @@ impl Xinetd {
 
     /// The same, on this address.
     pub fn start_at(address: SocketAddr, shipped: &str, limits: &str) -> Self {
-        Self::start_agent(address, &[], shipped, limits)
+        Self::start_agent(Self::command(&[]), address, shipped, limits)
+    }
+
+    /// Starts the shipped service of a media server through a command that executes xinetd, such as `unshare`.
+    pub fn start_under(mut command: Command, limits: &str) -> Self {
+        command.arg(XINETD);
+        let shipped = include_str!("../../xinetd/haproxy-agent-check");
+        Self::start_agent(command, own_address(), shipped, limits)
     }
 
     /// The same, with these variables in the environment of xinetd and of the agent.
     pub fn start_in(environment: &[(&str, PathBuf)], shipped: &str, limits: &str) -> Self {
-        Self::start_agent(own_address(), environment, shipped, limits)
+        Self::start_agent(Self::command(environment), own_address(), shipped, limits)
     }
 
-    fn start_agent(
-        address: SocketAddr,
-        environment: &[(&str, PathBuf)],
-        shipped: &str,
-        limits: &str,
-    ) -> Self {
+    fn start_agent(xinetd: Command, address: SocketAddr, shipped: &str, limits: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // The user nobody cannot read the folders of the user who runs the tests.
         let program = shared_copy_of_agent(folder.path()).display().to_string();
@@ -432,7 +444,7 @@ impl Xinetd {
             "root" => "nobody".to_owned(),
             user => user.to_owned(),
         };
-        Self::start_program(address, environment, shipped, &[&program], limits, &user, folder)
+        Self::start_program(xinetd, address, shipped, &[&program], limits, &user, folder)
     }
 
     /// The same with a command that executes the agent, as the user who runs the tests.
@@ -446,12 +458,41 @@ impl Xinetd {
         let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
         let folder = tempfile::tempdir().unwrap();
         let user = user_name();
-        Self::start_program(own_address(), environment, shipped, &words, limits, &user, folder)
+        let xinetd = Self::command(environment);
+        Self::start_program(xinetd, own_address(), shipped, &words, limits, &user, folder)
+    }
+
+    /// Starts xinetd as it is installed, with the shipped files unchanged in /etc/xinetd.d, and with the agent
+    /// where they expect it. The load averages of the machine are in `loads`. The services are in the network
+    /// of the calling thread, on their own ports.
+    pub fn start_installed(loads: &Path) -> Self {
+        let script = "mount -t tmpfs tmpfs /usr/local/bin || exit
+            cp \"$1\" /usr/local/bin/haproxy-agent-check || exit
+            mount --bind \"$2\" /etc/xinetd.d && mount --bind \"$3\" /proc/loadavg || exit
+            exec \"$4\" -dontfork -pidfile \"$5\"";
+        let folder = tempfile::tempdir().unwrap();
+        let process = Command::new("unshare")
+            .args(["--mount", "sh", "-c", script, "sh", AGENT])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/xinetd"))
+            .args([loads, Path::new(XINETD), &folder.path().join("pid")])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("unshare is installed");
+        let process = Process(process);
+        let address = (Ipv4Addr::LOCALHOST, 9707).into();
+        wait_for_listener(address);
+        Self { address, process, folder }
+    }
+
+    fn command(environment: &[(&str, PathBuf)]) -> Command {
+        let mut command = Command::new(XINETD);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     fn start_program(
+        mut xinetd: Command,
         address: SocketAddr,
-        environment: &[(&str, PathBuf)],
         shipped: &str,
         program: &[&str],
         limits: &str,
@@ -478,12 +519,11 @@ impl Xinetd {
         let config = folder.path().join("xinetd.conf");
         let defaults = format!("defaults\n{{\n    log_type = FILE {}\n}}\n", log.display());
         std::fs::write(&config, defaults + &service).unwrap();
-        let process = Command::new("/usr/sbin/xinetd")
+        let process = xinetd
             .args(["-dontfork", "-f"])
             .arg(&config)
             .arg("-pidfile")
             .arg(folder.path().join("pid"))
-            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .spawn()
             .expect("xinetd is installed");

@@ -1,9 +1,60 @@
-//! A network namespace without a route to other hosts, and with a name server that never answers.
+//! Network namespaces without a route to other hosts.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::panic;
 use std::process::{Command, Stdio};
+use std::thread;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{AGENT, Process, wait_until};
 
+/// A network of a test's own, where it may use every address and port. It has only a loopback interface.
+///
+/// It needs root, so that supervisors in it can start agents as other users.
+pub struct OwnNetwork {
+    /// The namespace lasts as long as this process.
+    holder: Process,
+}
+
+impl OwnNetwork {
+    /// Creates the network. Besides 127.0.0.0/8 it has these addresses.
+    pub fn new(addresses: &[Ipv4Addr]) -> Self {
+        let script = "ip link set lo up || exit
+            for address; do ip addr add \"$address/32\" dev lo || exit; done
+            echo ready && exec cat";
+        let holder = Command::new("unshare")
+            .args(["--net", "sh", "-c", script, "sh"])
+            .args(addresses.iter().map(Ipv4Addr::to_string))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut holder = Process(holder.expect("unshare is installed"));
+        let mut line = String::new();
+        let stdout = holder.0.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n", "the network cannot be created; is this root?");
+        Self { holder }
+    }
+
+    /// Runs a part of a test in the network. The threads and processes that it starts are in the network too.
+    pub fn run<T: Send>(&self, part: impl FnOnce() -> T + Send) -> T {
+        let network = format!("/proc/{}/ns/net", self.holder.0.id());
+        let run = || {
+            let network = File::open(network).unwrap();
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            part()
+        };
+        let result = thread::scope(|scope| scope.spawn(run).join());
+        result.unwrap_or_else(|panic| panic::resume_unwind(panic))
+    }
+}
+
+/// A network with a name server that never answers.
+///
 /// The namespace ends with its only process, the name server.
 pub struct IsolatedNetwork {
     name_server: Process,

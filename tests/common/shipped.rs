@@ -11,7 +11,7 @@ use tungstenite::handshake::server;
 use tungstenite::http::HeaderValue;
 use tungstenite::{ClientRequestBuilder, Message, WebSocket, accept_hdr};
 
-use super::{Duplex, Server, WAIT_LIMIT, response, wait_until};
+use super::{Duplex, Server, WAIT_LIMIT, hold, response, wait_until};
 
 /// Loopback addresses that no other test uses. Services can listen on their usual ports there.
 pub struct Hosts([u8; 3]);
@@ -37,7 +37,8 @@ impl Hosts {
     }
 }
 
-/// A service in a back end of HAProxy. Its answers contain its name. The test can make it unhealthy.
+/// A service in a back end of HAProxy. Its answers contain its name. The test can make it unhealthy. It never answers
+/// a request for the path `/silent`.
 pub struct Service {
     pub name: &'static str,
     pub address: SocketAddr,
@@ -74,6 +75,10 @@ impl Service {
             if !head.is_empty() {
                 seen.lock().unwrap().push(head.clone());
                 let is_healthy = health.load(Ordering::SeqCst);
+                if head.contains(" /silent ") {
+                    hold(stream);
+                    return;
+                }
                 answer(IncomingRequest { stream, name, head: &head, is_healthy });
             }
             // Dropping it would not close it: the list holds another descriptor of the connection.
@@ -138,6 +143,13 @@ fn peek_head(stream: &mut TcpStream) -> String {
     }
 }
 
+/// The values of a header in the head of a request.
+pub fn header_values(head: &str, name: &str) -> Vec<String> {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    let values = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    values.map(|(_, value)| value.to_owned()).collect()
+}
+
 impl IncomingRequest<'_> {
     pub fn path(&self) -> &str {
         self.head.split(' ').nth(1).unwrap_or_default()
@@ -151,12 +163,15 @@ impl IncomingRequest<'_> {
     pub fn respond(self, status: &str, body: &str) {
         let mut head = vec![0; self.head.len()];
         let _ = self.stream.read_exact(&mut head);
-        let answer = String::from_utf8(response(status, body.as_bytes())).unwrap();
-        let named = format!("\r\nX-Server: {}\r\n", self.name);
-        let _ = self.stream.write_all(answer.replacen("\r\n", &named, 1).as_bytes());
+        let _ = self.stream.write_all(self.named_response(status, body).as_bytes());
     }
 
-    /// Accepts the upgrade, with the service's name in a header.
+    fn named_response(&self, status: &str, body: &str) -> String {
+        let answer = String::from_utf8(response(status, body.as_bytes())).unwrap();
+        answer.replacen("\r\n", &format!("\r\nX-Server: {}\r\n", self.name), 1)
+    }
+
+    /// Accepts the upgrade, with the service's name in a header. Refuses it with the status 400 if it is incomplete.
     pub fn accept(self) -> Option<WebSocket<TcpStream>> {
         let name = HeaderValue::from_static(self.name);
         #[allow(clippy::result_large_err, reason = "tungstenite gives the type")]
@@ -164,7 +179,12 @@ impl IncomingRequest<'_> {
             answer.headers_mut().insert("X-Server", name);
             Ok(answer)
         };
-        accept_hdr(self.stream.try_clone().ok()?, with_name).ok()
+        let accepted = accept_hdr(self.stream.try_clone().ok()?, with_name).ok();
+        if accepted.is_none() {
+            let refusal = self.named_response("400 Bad Request", "no WebSocket");
+            let _ = self.stream.write_all(refusal.as_bytes());
+        }
+        accepted
     }
 
     /// Accepts the upgrade and sends every message back.
@@ -186,7 +206,7 @@ pub struct HttpAnswer {
 }
 
 impl HttpAnswer {
-    fn parse(text: String) -> Self {
+    pub fn parse(text: String) -> Self {
         let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
         Self { status: status.unwrap_or_default(), text }
     }

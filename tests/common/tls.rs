@@ -11,9 +11,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    SupportedProtocolVersion,
 };
 
 use super::Server;
+
+/// A client's TLS session.
+pub type TlsClient = StreamOwned<ClientConnection, TcpStream>;
 
 /// A certificate authority, and a certificate for `localhost` that it has signed.
 pub struct Authority {
@@ -76,15 +80,35 @@ impl Authority {
     }
 
     /// A client's TLS session over this connection. It trusts the authority alone.
-    pub fn client(&self, tcp: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
+    pub fn client(&self, tcp: TcpStream) -> TlsClient {
+        self.client_of(rustls::DEFAULT_VERSIONS, &[], tcp)
+    }
+
+    /// The same, but the client offers HTTP/2 and HTTP/1.1, as browsers do. Fails if the server does not choose
+    /// HTTP/2.
+    pub fn http2_client(&self, tcp: TcpStream) -> TlsClient {
+        let mut client = self.client_of(rustls::DEFAULT_VERSIONS, &["h2", "http/1.1"], tcp);
+        client.conn.complete_io(&mut client.sock).expect("the server speaks TLS");
+        assert_eq!(client.conn.alpn_protocol(), Some(b"h2".as_slice()));
+        client
+    }
+
+    /// The same, with these versions of TLS and these application protocols.
+    pub fn client_of(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        protocols: &[&str],
+        tcp: TcpStream,
+    ) -> TlsClient {
         let mut trusted = RootCertStore::empty();
         trusted.add(CertificateDer::from_pem_file(self.file()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(trusted)
             .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let name = "localhost".try_into().unwrap();
         let session = ClientConnection::new(Arc::new(config), name).unwrap();
         StreamOwned::new(session, tcp)
