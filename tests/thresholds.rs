@@ -214,7 +214,7 @@ fn without_a_request_a_page_with_one_of_the_keys_is_judged() {
     }
     let server = Server::fixed("error=500\nstreams_hls=many\n");
     let outcome = agent_under_load("0.00 0.00 0.00", &["-d", "-u", &server.url()]);
-    outcome.expect("down # hls: 'many' is not a number of 0 or more\n", 1);
+    outcome.expect("down # hls: the value is not a number of 0 or more\n", 1);
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn a_value_that_is_not_a_number_is_down_only_if_it_is_asked_for() {
             agent(&["-u", &server.url(), key, "1000"]).expect("down\n", 1);
         }
         let outcome = agent(&["-d", "-u", &server.url(), "stat:streams_viewers", "5"]);
-        let why = "stat:streams_viewers: 'test/0' is not a number of 0 or more";
+        let why = "stat:streams_viewers: the value is not a number of 0 or more";
         assert_eq!(outcome.description(), Some(why));
     }
 }
@@ -293,7 +293,7 @@ fn a_sum_that_overflows_is_down() {
     let server = Server::fixed(text_page(&page));
     let limit = "9".repeat(308);
     let outcome = agent(&["-d", "-u", &server.url(), "publishers", &limit]);
-    outcome.expect("down # publishers: 'inf' is not a number of 0 or more\n", 1);
+    outcome.expect("down # publishers: the value is not a number of 0 or more\n", 1);
 }
 
 #[test]

@@ -2,36 +2,61 @@
 Removing what may be secret from a text before it is shown or logged.
 */
 
+use ureq::http::Uri;
+
 use crate::net::url::Url;
 
-/// Returns `text` without the user information and the queries of the URLs in it. Spaces and `|` end a
-/// URL.
+/// What ends the scheme of a URL.
+const SCHEME_END: &str = "://";
+
+/// Returns `text` without the user information and the queries of the URLs in it.
+///
+/// Only `|` ends a URL, because a password may contain spaces. If the text after a scheme is not a URL,
+/// nothing after `://` is shown, up to the end of the text.
 pub fn without_secrets(text: &str) -> String {
-    let is_separator = |c: char| c == '|' || c.is_whitespace();
-    text.split_inclusive(is_separator)
-        .map(|piece| {
-            let (word, separator) = match piece.char_indices().next_back() {
-                Some((place, last)) if is_separator(last) => piece.split_at(place),
-                _ => (piece, ""),
-            };
-            format!("{}{separator}", shown(word))
-        })
-        .collect()
+    let mut shown = String::new();
+    for field in text.split_inclusive('|') {
+        let (field, separator) = match field.strip_suffix('|') {
+            Some(field) => (field, "|"),
+            None => (field, ""),
+        };
+        let Some(scheme_end) = field.find(SCHEME_END) else {
+            shown.push_str(&words_without_secrets(field));
+            shown.push_str(separator);
+            continue;
+        };
+        let scheme = field.get(..scheme_end).unwrap_or_default();
+        let url_start = scheme
+            .rfind(char::is_whitespace)
+            .map_or(0, |space| space + scheme[space..].chars().next().map_or(0, char::len_utf8));
+        let (before, url) = field.split_at(url_start);
+        shown.push_str(&words_without_secrets(before));
+        if !is_url(url.trim()) {
+            shown.push_str(scheme.get(url_start..).unwrap_or_default());
+            shown.push_str(SCHEME_END);
+            return shown;
+        }
+        shown.push_str(url.split('?').next().unwrap_or_default());
+        shown.push_str(separator);
+    }
+    shown
 }
 
-/// Returns a word as it may be shown. It may be a URL, a mistyped one, or anything else.
-fn shown(word: &str) -> String {
-    let (scheme, rest) = word.split_at(word.find("://").map_or(0, |place| place + 3));
-    let before_query = rest.split('?').next().unwrap_or_default();
-    let shown = match before_query.rsplit_once('@') {
-        // A valid URL has no user information, so the @ is in its path.
-        Some(_) if Url::parse(word).is_ok() => before_query,
-        Some((_, after_user)) => after_user,
-        // The ? may be part of a password.
-        None if rest.contains('@') && Url::parse(word).is_err() => "...",
-        None => before_query,
+/// Whether a text is a URL that holds no user information.
+fn is_url(text: &str) -> bool {
+    // A valid URL may have an @ in its path. In any other text, an @ may end a password.
+    Url::parse(text).is_ok() || (!text.contains('@') && text.parse::<Uri>().is_ok())
+}
+
+/// Removes what may be secret from words without a scheme: all before an `@`, and all after a `?`.
+fn words_without_secrets(text: &str) -> String {
+    let shown = |word: &str| {
+        let space = word.trim_start_matches(|c: char| !c.is_whitespace());
+        let word = word.split('?').next().unwrap_or_default();
+        let after_user = word.rsplit_once('@').map_or(word, |(_, after)| after);
+        format!("{}{space}", after_user.trim_end())
     };
-    format!("{scheme}{shown}")
+    text.split_inclusive(char::is_whitespace).map(shown).collect()
 }
 
 #[cfg(test)]
@@ -42,15 +67,29 @@ mod tests {
     fn user_information_and_queries_are_removed() {
         for (text, shown) in [
             ("cpu 70", "cpu 70"),
-            ("v1|http://user:secret@h:1/p?secret|5|h", "v1|http://h:1/p|5|h"),
-            ("http://secret@h/ http://h?secret", "http://h/ http://h"),
-            ("ws://a:secret@b:secret@h|", "ws://h|"),
+            ("v1|http://h:1/p?secret|5|h", "v1|http://h:1/p|5|h"),
+            ("http://h/?token=secret|v1|5", "http://h/|v1|5"),
             ("user:secret@h|v1", "h|v1"),
+            ("secret@x?secret y", "x y"),
             ("v1|http://h/@a?secret@", "v1|http://h/@a"),
-            ("http://user:se?cret@h", "http://..."),
             ("http://h/?secret@secret", "http://h/"),
-            ("http://user:secret@h?secret@", "http://h"),
+            ("v1|ftp://h/p?secret|5", "v1|ftp://h/p|5"),
             ("", ""),
+        ] {
+            assert_eq!(without_secrets(text), shown);
+        }
+    }
+
+    #[test]
+    fn nothing_is_shown_after_a_scheme_that_no_url_follows() {
+        for (text, shown) in [
+            ("v1|http://user:SECRET@h:1/p|5|h", "v1|http://"),
+            ("v1|http://user:SEC RET@host", "v1|http://"),
+            ("v1|http://h/?token=a b SECRET", "v1|http://"),
+            ("cpu x://u:SEC RET@h", "cpu x://"),
+            ("http://user:SE?CRET@h", "http://"),
+            ("http://SECRET@h/ http://h?SECRET", "http://"),
+            ("v1|http://SEC|RET@h", "v1|http://SEC|h"),
         ] {
             assert_eq!(without_secrets(text), shown);
         }

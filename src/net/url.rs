@@ -128,13 +128,11 @@ impl Url {
             return Err(UrlError::UserInformation);
         }
         let host = normal_host(authority.host()).ok_or(UrlError::Malformed)?;
-        // The parser ignores a port that is not a number, so absence is checked by the text.
-        let port = match authority.as_str() == authority.host() {
-            true => scheme.port,
-            false => {
-                let port = authority.port().filter(|port| !port.as_str().starts_with('+'));
-                port.map(|port| port.as_u16()).filter(|port| *port > 0).ok_or(UrlError::Port)?
-            }
+        // The parser ignores a port that is not a number, and text between an IPv6 address and its port.
+        let after_host = authority.as_str().strip_prefix(authority.host());
+        let port = match after_host.ok_or(UrlError::Malformed)? {
+            "" => scheme.port,
+            after_host => parse_port(after_host.strip_prefix(':').ok_or(UrlError::Malformed)?)?,
         };
         Ok(Self { origin: Origin { scheme, host, port }, uri: with_path(uri) })
     }
@@ -220,6 +218,14 @@ impl Origin {
     pub fn is_tls(&self) -> bool {
         self.scheme.is_tls
     }
+}
+
+/// Parses a port from 1 to 65535.
+fn parse_port(text: &str) -> Result<u16, UrlError> {
+    // Rust's parser would accept a sign.
+    let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let port = digits.and_then(|digits| digits.parse().ok());
+    port.filter(|port| *port > 0).ok_or(UrlError::Port)
 }
 
 /// Returns the text between the brackets of a URL's IPv6 host, or `None` if the host has no brackets.
@@ -387,6 +393,9 @@ mod tests {
             ("http://[::x]/", UrlError::Malformed),
             ("http://[127.0.0.1]/", UrlError::Malformed),
             ("http://[]/", UrlError::Malformed),
+            ("http://[::1]junk:9999/", UrlError::Malformed),
+            ("http://[::1]9999/", UrlError::Malformed),
+            ("http://[::1]:9999junk/", UrlError::Port),
             ("ws://host/", UrlError::Protocol(Protocol::Http)),
         ] {
             assert_eq!(Url::of(text, Protocol::Http), Err(error), "{text}");

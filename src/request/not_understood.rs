@@ -58,8 +58,7 @@ impl Error for NotUnderstood {}
 
 impl fmt::Display for NotUnderstood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mistake = without_secrets(&self.mistake.to_string());
-        write!(f, "'{}' {mistake}", without_secrets(&self.word))
+        write!(f, "'{}' {}", without_secrets(&self.word), self.mistake)
     }
 }
 
@@ -71,7 +70,9 @@ impl fmt::Display for Mistake {
             Self::UnknownValueOrLimit => {
                 write!(f, "is no limit ({}) and none of {}", a_limit(), value_names())
             }
-            Self::NotALimit(name) => write!(f, "is no limit for {name}: {}", a_limit()),
+            Self::NotALimit(name) => {
+                write!(f, "is no limit for {}: {}", without_secrets(name), a_limit())
+            }
             Self::LimitMissing => write!(f, "needs a limit: {}", a_limit()),
             Self::UnknownService => {
                 let names: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();

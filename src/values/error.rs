@@ -16,8 +16,8 @@ pub enum ValueError {
     Machine { name: String, fault: Fault },
     /// The page reports none of the value's keys.
     Missing { name: String, keys: String, advice: Option<&'static str> },
-    /// The page reports a text or an infinite number.
-    NotANumber { name: String, text: String },
+    /// The page reports something else, or an infinite number. The text is not shown: it may be secret.
+    NotANumber { name: String },
 }
 
 impl Error for ValueError {}
@@ -33,8 +33,8 @@ impl fmt::Display for ValueError {
             Self::Missing { name, keys, advice: None } => {
                 write!(f, "{name}: no {keys} on the statistics page")
             }
-            Self::NotANumber { name, text } => {
-                write!(f, "{name}: '{text}' is not a number of 0 or more")
+            Self::NotANumber { name } => {
+                write!(f, "{name}: the value is not a number of 0 or more")
             }
         }
     }

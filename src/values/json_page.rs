@@ -13,9 +13,8 @@ pub const FORMAT: PageFormat = PageFormat {
         let page = Json::parse(page).ok_or(PageProblem::NotValid("JSON"))?;
         read_group(page, MAX_DEPTH, take).map_err(|_| PageProblem::NotValid("JSON"))
     },
-    // A name needs up to four times its size while it is read. A value that is not a number is held several
-    // times in the message about it.
-    memory_per_byte: 10,
+    // A name needs up to four times its size, because its buffer doubles while it grows.
+    memory_per_byte: 4,
 };
 
 /// Hands every member that is not a group to `take`, as the text it stands for. The groups' names differ

@@ -77,6 +77,6 @@ pub fn find_on_page(
             let advice = value.kind().source.advice();
             Err(ValueError::Missing { name, keys: keys.join(", "), advice })
         }
-        Err(NotANumber(text)) => Err(ValueError::NotANumber { name, text }),
+        Err(NotANumber) => Err(ValueError::NotANumber { name }),
     }
 }
