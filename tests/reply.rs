@@ -192,6 +192,27 @@ fn standard_error_that_nobody_reads_does_not_hold_the_run() {
 }
 
 #[test]
+fn nothing_is_shown_after_a_scheme_that_no_url_follows() {
+    for (request, shown) in [
+        ("v1|http://user:SECRET@host", "'http://' "),
+        ("v1|http://user:SEC RET@host|5", "'http://' "),
+        ("v1|http://h/?token=a b SECRET", "'http://' "),
+        ("SECRET://u:SEC RET@h|v1|5", "'SECRET://' "),
+    ] {
+        for args in [vec![request], vec!["--explain", request]] {
+            let outcome = agent(&args);
+            assert!(outcome.stdout.starts_with(&format!("fail # {shown}")), "{outcome:?}");
+            let all = format!("{}{}", outcome.stdout, outcome.stderr).replace("SECRET://", "");
+            assert!(!all.contains("SEC") && !all.contains("RET"), "{outcome:?}");
+        }
+    }
+    let page = Server::fixed("secret=hunter2\n");
+    let outcome = agent(&["--describe", "--explain", "-u", &page.url(), "stat:secret", "1"]);
+    outcome.expect("down # stat:secret: the value is not a number of 0 or more\n", 1);
+    assert!(!outcome.stderr.contains("hunter2"), "{outcome:?}");
+}
+
+#[test]
 fn the_secrets_of_a_rejected_url_are_not_shown() {
     for url in ["http://user:secret@127.0.0.1/", "ftp://127.0.0.1/?token=secret", "secret@x?secret"]
     {

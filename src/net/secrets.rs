@@ -45,7 +45,14 @@ pub fn without_secrets(text: &str) -> String {
 /// Whether a text is a URL that holds no user information.
 fn is_url(text: &str) -> bool {
     // A valid URL may have an @ in its path. In any other text, an @ may end a password.
-    Url::parse(text).is_ok() || (!text.contains('@') && text.parse::<Uri>().is_ok())
+    Url::parse(text).is_ok() || (!text.contains('@') && is_uri(text))
+}
+
+/// Whether a text is a URI with any scheme and host. The host may be empty, as in `file:///path`.
+fn is_uri(text: &str) -> bool {
+    let path = text.split_once(SCHEME_END).map_or("", |(_, rest)| rest);
+    let has_no_host = path.starts_with('/');
+    text.parse::<Uri>().is_ok() || (has_no_host && path.parse::<Uri>().is_ok())
 }
 
 /// Removes what may be secret from words without a scheme: all before an `@`, and all after a `?`.
@@ -74,6 +81,7 @@ mod tests {
             ("v1|http://h/@a?secret@", "v1|http://h/@a"),
             ("http://h/?secret@secret", "http://h/"),
             ("v1|ftp://h/p?secret|5", "v1|ftp://h/p|5"),
+            ("file:///etc/passwd", "file:///etc/passwd"),
             ("", ""),
         ] {
             assert_eq!(without_secrets(text), shown);
@@ -90,6 +98,7 @@ mod tests {
             ("http://user:SE?CRET@h", "http://"),
             ("http://SECRET@h/ http://h?SECRET", "http://"),
             ("v1|http://SEC|RET@h", "v1|http://SEC|h"),
+            ("x:///SEC RET", "x://"),
         ] {
             assert_eq!(without_secrets(text), shown);
         }
