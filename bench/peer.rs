@@ -85,7 +85,7 @@ fn answer(mut stream: TcpStream, text: &str, json: &str, get_info: &str) -> io::
     stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
     let mut first = [0; LIMIT as usize];
     let count = stream.peek(&mut first)?;
-    if first[..count].windows(9).any(|bytes| bytes == b"\r\nUpgrade") {
+    if first[..count].windows(9).any(|bytes| bytes.eq_ignore_ascii_case(b"\r\nupgrade")) {
         stream.set_nodelay(true)?;
         state_history::talk(stream, &Node::healthy());
         return Ok(());
