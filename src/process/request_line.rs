@@ -110,7 +110,7 @@ impl RequestLine {
                 if has_read {
                     continue;
                 }
-                // poll(2) reports input, but there is none: another process may have read it. Poll
+                // poll(2) reports input, but nothing can be read: another process may have read it. Poll
                 // again while there is time.
                 if ready.is_ok() {
                     if Instant::now() < line_until {

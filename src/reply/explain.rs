@@ -375,8 +375,7 @@ time     2.0 ms
             reading(&name, "Mbps", Err(long.clone().into()), 1e12),
             reading("a", "%", Ok(123_456_789_012_345.6), 0.000_000_001),
         ];
-        let words =
-            Words { state: Some(State::Drain), description: long.clone(), ..Words::default() };
+        let words = Words::of(State::Drain, long.clone());
         for outcome in [
             Outcome::Measured(Verdict {
                 faults: vec![long.clone().into()],

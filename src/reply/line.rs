@@ -37,21 +37,23 @@ pub struct Reply {
 impl Reply {
     /// The reply that expresses `outcome`.
     pub fn new(outcome: &Outcome, style: Style) -> Self {
+        let optional =
+            |text: &dyn Fn() -> String| if style.describe { text() } else { String::new() };
         let (words, exit_status) = match outcome {
             Outcome::Measured(verdict) if verdict.is_up() => {
                 let weight = || weight_percent(verdict.fullness(), style.weight_from_percent);
                 let weight_percent = verdict.is_graded.then(weight);
-                let description = style.describe.then(|| describe(verdict));
-                (Words { weight_percent, ..words(State::Up, description) }, 0)
+                let words = Words::of(State::Up, optional(&|| describe(verdict)));
+                (Words { weight_percent, ..words }, 0)
             }
             Outcome::Measured(verdict) => {
-                (words(State::Down, style.describe.then(|| describe(verdict))), 1)
+                (Words::of(State::Down, optional(&|| describe(verdict))), 1)
             }
             Outcome::NotMeasured(fault) => {
-                (words(State::Fail, style.describe.then(|| fault.to_string())), 1)
+                (Words::of(State::Fail, optional(&|| fault.to_string())), 1)
             }
             // The description of a mistake is always shown. It tells the operator what to correct.
-            Outcome::NotUnderstood(fault) => (words(State::Fail, Some(fault.to_string())), 2),
+            Outcome::NotUnderstood(fault) => (Words::of(State::Fail, fault.to_string()), 2),
             Outcome::Debug(words) | Outcome::Maintenance(words) => {
                 let is_good = matches!(words.state, None | Some(State::Up));
                 (words.clone(), if is_good { 0 } else { 1 })
@@ -67,7 +69,7 @@ impl Reply {
 
     /// The reply when making one failed.
     pub fn internal_error() -> Self {
-        Self { words: words(State::Fail, None), exit_status: 1 }
+        Self { words: Words::of(State::Fail, String::new()), exit_status: 1 }
     }
 
     /// Whether the server can take traffic.
@@ -86,10 +88,6 @@ impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.words)
     }
-}
-
-fn words(state: State, description: Option<String>) -> Words {
-    Words { state: Some(state), description: description.unwrap_or_default(), ..Words::default() }
 }
 
 /// The weight of a server whose tightest value uses `fullness` of its limit, below 1. It is 100 up to
@@ -161,7 +159,7 @@ mod tests {
             (State::Down, "down # why\n"),
             (State::Stopped, "stopped # why\n"),
         ] {
-            let words = words(state, Some("why".to_owned()));
+            let words = Words::of(state, "why".to_owned());
             assert_eq!(reply(Outcome::Debug(words.clone())), format!("ready {line}"));
             assert_eq!(reply(Outcome::Maintenance(words)), line);
         }

@@ -55,7 +55,7 @@ pub fn read(path: &Path, deadline: Deadline) -> Option<Words> {
         Ok(content) => content.map(|content| parse(&content)),
         Err(error) => {
             let description = format!("maintenance file: {error}: {}", path.display());
-            Some(taking_out(State::Maint, description))
+            Some(Words::of(State::Maint, description))
         }
     }
 }
@@ -75,11 +75,7 @@ pub fn parse(content: &[u8]) -> Words {
     };
     // The file may already contain the `#` that begins a description.
     let description = description.trim_start_matches(['#', ' ', '\t']).trim_end().to_owned();
-    taking_out(state, description)
-}
-
-fn taking_out(state: State, description: String) -> Words {
-    Words { state: Some(state), description, ..Words::default() }
+    Words::of(state, description)
 }
 
 /// The beginning of the file at `path`, or `None` if there is no file.
@@ -128,7 +124,7 @@ mod tests {
             ("\u{0}\u{1}", State::Maint, "\u{0}\u{1}"),
         ] {
             let reply = parse(content.as_bytes());
-            assert_eq!(reply, taking_out(state, description.to_owned()), "{content:?}");
+            assert_eq!(reply, Words::of(state, description.to_owned()), "{content:?}");
         }
     }
 

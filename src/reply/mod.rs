@@ -1,5 +1,4 @@
-//! The reply: the line that HAProxy reads, the same for people and for the log, and the maintenance file
-//! that replaces it.
+//! The reply: the line for HAProxy, the table for people, the line in the log, and the maintenance file.
 
 pub mod description;
 pub mod explain;

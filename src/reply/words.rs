@@ -19,6 +19,13 @@ pub struct Words {
     pub description: String,
 }
 
+impl Words {
+    /// A state, and a description that may be empty.
+    pub fn of(state: State, description: String) -> Self {
+        Self { state: Some(state), description, ..Self::default() }
+    }
+}
+
 /// The words in the order in which every reply has them, without the line end.
 impl fmt::Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

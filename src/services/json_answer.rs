@@ -13,11 +13,7 @@ use time::format_description::well_known::Iso8601;
 use crate::net::error::AskError;
 use crate::net::http::Response;
 use crate::process::memory;
-use crate::text::json::{Json, NotAList};
-
-/// The memory that reading JSON takes at most, in bytes for each byte. A name needs up to four times its size,
-/// because its buffer doubles while it grows.
-const MEMORY_PER_BYTE: usize = 4;
+use crate::text::json::{Json, MEMORY_PER_BYTE, NotAList};
 
 /// The longest list that a service may report. No site has so many services, or so many readers.
 const LONGEST_LIST: usize = 1000;

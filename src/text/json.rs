@@ -16,6 +16,10 @@ use serde_json::value::RawValue;
 /// far shorter.
 const LONGEST_TEXT: usize = 1024;
 
+/// The memory that reading JSON takes at most, in bytes for each byte. A name needs up to four times its size,
+/// because its buffer doubles while it grows.
+pub const MEMORY_PER_BYTE: usize = 4;
+
 /// A value in a document that has been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a>(&'a str);

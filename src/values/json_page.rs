@@ -1,6 +1,6 @@
 //! Statistics pages in JSON: an object whose members are values or groups of them.
 
-use crate::text::json::Json;
+use crate::text::json::{Json, MEMORY_PER_BYTE};
 use crate::values::page_error::PageProblem;
 use crate::values::page_format::{PageFormat, TakeValue};
 
@@ -13,8 +13,7 @@ pub const FORMAT: PageFormat = PageFormat {
         let page = Json::parse(page).ok_or(PageProblem::NotValid("JSON"))?;
         read_group(page, MAX_DEPTH, take).map_err(|_| PageProblem::NotValid("JSON"))
     },
-    // A name needs up to four times its size, because its buffer doubles while it grows.
-    memory_per_byte: 4,
+    memory_per_byte: MEMORY_PER_BYTE,
 };
 
 /// Hands every member that is not a group to `take`, as the text it stands for. The groups' names differ
