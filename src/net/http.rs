@@ -17,6 +17,7 @@ use ureq::{Agent, Body, http::Uri};
 
 use crate::net::connection::{Connection, STACK};
 use crate::net::error::AskError;
+use crate::net::headers::Headers;
 use crate::net::url::{Origin, Url};
 use crate::process::deadline::Deadline;
 use crate::process::memory;
@@ -29,7 +30,7 @@ const BODY_LIMIT: usize = 1024 * 1024;
 /// 128 KiB. Filling that with zeros would take longer than the whole exchange.
 const INPUT_BUFFER_SIZE: usize = 8 * 1024;
 
-/// The size of the buffer for output, and so the longest request, in bytes.
+/// The size of the buffer for output, and so the longest line of a request, in bytes.
 const OUTPUT_BUFFER_SIZE: usize = 4 * 1024;
 
 /// The most memory that an exchange takes, in bytes. The body needs its size twice while its buffer grows. TLS
@@ -68,20 +69,19 @@ impl Response {
     }
 }
 
-/// Sends a GET request for `url`, and returns the response when its head has come. `host` replaces the
-/// `Host` header.
-pub fn get(url: &Url, host: Option<&str>, wait: &Wait) -> Result<Response, AskError> {
+/// Sends a GET request for `url` with these headers, and returns the response when its head has come.
+pub fn get(url: &Url, headers: &Headers, wait: &Wait) -> Result<Response, AskError> {
     memory::check_stack(STACK)?;
     memory::check_heap(MEMORY)?;
     let connector = OriginConnector { origin: url.origin().clone(), wait: wait.clone() };
-    get_through(connector, url, host, wait.deadline())
+    get_through(connector, url, headers, wait.deadline())
 }
 
 /// Like [`get`], but over the connection that `connector` makes, and without checking the memory.
 pub fn get_through(
     connector: impl Connector,
     url: &Url,
-    host: Option<&str>,
+    headers: &Headers,
     deadline: Deadline,
 ) -> Result<Response, AskError> {
     // ureq's own time limits are not set: the connection watches the run's deadline.
@@ -97,8 +97,8 @@ pub fn get_through(
         .build();
     let agent = Agent::with_parts(config, connector, NoResolver);
     let mut request = agent.get(url.uri());
-    if let Some(host) = host {
-        request = request.header("Host", host);
+    for (name, value) in headers.iter() {
+        request = request.header(name, value);
     }
     let response = request.call().map_err(|error| ask_error(error, deadline))?;
     Ok(Response { status: response.status().as_u16(), body: response.into_body(), deadline })

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::net::headers::Headers;
 use crate::net::http;
 use crate::net::url::{Protocol, Url};
 use crate::process::wait::Wait;
@@ -57,7 +58,8 @@ impl Check for AntelopeApi {
 
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
         let Request { url, blocks, host } = &self.request;
-        let response = http::get(&url.join(self.path), host.header(), wait);
+        let headers = Headers::with_host(host.header());
+        let response = http::get(&url.join(self.path), &headers, wait);
         let answer = JsonAnswer::of(response.map_err(AnswerError::Ask)?);
         Ok((self.judge)(&answer, &blocks.around_now())?)
     }

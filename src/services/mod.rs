@@ -10,6 +10,7 @@ pub mod atomic;
 pub mod blocks;
 pub mod broken_part;
 pub mod host;
+pub mod http;
 pub mod hyperion;
 pub mod hyperion_health;
 pub mod json_answer;
@@ -32,6 +33,7 @@ pub const SERVICES: &[&Service] = &[
     &ship::SERVICE,
     &stream::SERVICE,
     &ws::SERVICE,
+    &http::SERVICE,
 ];
 
 /// The service with this name, or `None` if there is none.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::net::error::AskError;
+use crate::net::headers::Headers;
 use crate::net::http;
 use crate::net::url::{Protocol, Url};
 use crate::process::wait::Wait;
@@ -34,7 +35,7 @@ impl Check for Streaming {
     }
 
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
-        let response = http::get(&self.url.join("/stream/"), None, wait)?;
+        let response = http::get(&self.url.join("/stream/"), &Headers::default(), wait)?;
         match response.status {
             status @ (200..=299 | ENGINE_ERROR) => Ok(judge(status, &response.read_body()?)?),
             status => Err(AskError::Status(status).into()),

@@ -7,6 +7,7 @@ statistics page, which is a row of `FORMATS` in `statistics_page`.
 
 pub mod cpu;
 pub mod error;
+pub mod headers_file;
 pub mod json_page;
 pub mod key_value_page;
 pub mod page_error;

@@ -58,9 +58,7 @@ impl<'a> Sources<'a> {
 
     fn fetched_page(&mut self) -> &Timed<Result<Page, Arc<PageError>>> {
         let (settings, wait) = (self.settings, self.wait);
-        self.page.get_or_insert_with(|| {
-            Timed::of(|| Page::fetch(&settings.stats_url, wait).map_err(Arc::new))
-        })
+        self.page.get_or_insert_with(|| Timed::of(|| Page::fetch(settings, wait).map_err(Arc::new)))
     }
 }
 

@@ -7,12 +7,14 @@ Its format is recognised by its content, never by its URL or media type.
 use std::collections::BTreeMap;
 
 use crate::net::error::AskError;
+use crate::net::headers::Headers;
 use crate::net::http;
-use crate::net::url::Url;
 use crate::process::memory;
 use crate::process::wait::Wait;
+use crate::values::headers_file;
 use crate::values::page_error::{PageError, PageProblem};
 use crate::values::page_format::PageFormat;
+use crate::values::settings::Settings;
 use crate::values::value::{PageKeys, Source, ValueKind};
 use crate::values::{json_page, key_value_page};
 
@@ -56,12 +58,21 @@ impl Page {
         Self { url, body }
     }
 
-    /// Fetches the page at `url`.
-    pub fn fetch(url: &Url, wait: &Wait) -> Result<Self, PageError> {
-        let shown = url.brief();
-        match http::get(url, None, wait).and_then(http::Response::read_success) {
-            Ok(body) => Ok(Self::new(shown, body)),
-            Err(error) => Err(PageError { url: shown, problem: PageProblem::Ask(error) }),
+    /// Fetches the page that `settings` name.
+    pub fn fetch(settings: &Settings, wait: &Wait) -> Result<Self, PageError> {
+        let headers = settings
+            .stats_headers
+            .as_ref()
+            .map_or_else(
+                || Ok(Headers::default()),
+                |path| headers_file::read(path, wait.deadline()),
+            )
+            .map_err(PageError::Headers)?;
+        let url = settings.stats_url.brief();
+        match http::get(&settings.stats_url, &headers, wait).and_then(http::Response::read_success)
+        {
+            Ok(body) => Ok(Self::new(url, body)),
+            Err(error) => Err(PageError::Page { url, problem: PageProblem::Ask(error) }),
         }
     }
 
@@ -70,7 +81,7 @@ impl Page {
         let mut statistics = Statistics(keys.map(|key| (key.to_owned(), None)).collect());
         match statistics.read(&self.body) {
             Ok(()) => Ok(statistics),
-            Err(problem) => Err(PageError { url: self.url.clone(), problem }),
+            Err(problem) => Err(PageError::Page { url: self.url.clone(), problem }),
         }
     }
 }
@@ -135,8 +146,8 @@ mod tests {
     const JSON: &[u8] = include_bytes!("../../tests/fixtures/wcs/stat.json");
 
     fn read(page: &[u8], keys: &[&str]) -> Result<Statistics, PageProblem> {
-        let page = Page::new("http://127.0.0.1/".to_owned(), page.to_vec());
-        page.read(keys.iter().copied()).map_err(|error| error.problem)
+        let mut statistics = Statistics(keys.iter().map(|key| (key.to_string(), None)).collect());
+        statistics.read(page).map(|()| statistics)
     }
 
     /// What a page reports for one key.
