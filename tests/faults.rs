@@ -85,6 +85,7 @@ impl Kind {
                 Self::new("atomic", atomic(), HEAD.to_string()),
                 Self::new("contract", atomic(), HEAD.to_string()),
                 Self { status: "400 Bad Request", ..streams },
+                Self::new("http", r#"{"value": 5}"#.to_owned(), "5"),
             ]
         };
         let websocket = |name, scheme| {
@@ -93,8 +94,8 @@ impl Kind {
         };
         let plain = http().into_iter().chain(["ship", "ws"].map(|name| websocket(name, "ws")));
         // Paths and fields make no difference to TLS, so not every kind is repeated.
-        let [text, _, v1, _, _, atomic, _, stream] = http();
-        let over_tls = [text, v1, atomic, stream].map(|kind| Self { scheme: "https", ..kind });
+        let [text, _, v1, _, _, atomic, _, stream, any] = http();
+        let over_tls = [text, v1, atomic, stream, any].map(|kind| Self { scheme: "https", ..kind });
         let over_tls = over_tls.into_iter();
         let over_tls = over_tls.chain(["ship", "ws"].map(|name| websocket(name, "wss")));
         plain.chain(over_tls).map(Arc::new).collect()
@@ -115,7 +116,7 @@ impl Kind {
         let blocks = 1_000_000;
         match self.name {
             "hls" => (vec!["-u".to_owned(), url], "hls 10".to_owned()),
-            "ws" | "stream" => (vec![], format!("{}|{url}", self.name)),
+            "ws" | "stream" | "http" => (vec![], format!("{}|{url}", self.name)),
             name => (vec![], format!("{name}|{url}|{blocks}")),
         }
     }
@@ -130,7 +131,7 @@ impl Kind {
             }
             _ => session(head, &Node::healthy()),
         };
-        if self.name == "ws" {
+        if matches!(self.name, "ws" | "http") {
             parts.truncate(1);
         }
         parts
@@ -157,7 +158,7 @@ impl Kind {
             (Finding::Healthy, _) => "up",
             (Finding::Bad, _) => "down",
             (Finding::HealthyOverHttp, _) if !self.is_websocket() => "up",
-            (Finding::ErrorStatus, "atomic" | "contract") => "down",
+            (Finding::ErrorStatus, "atomic" | "contract" | "http") => "down",
             (_, "hls") => "down",
             _ => "fail",
         }
@@ -193,6 +194,8 @@ struct Fault {
     finding: Finding,
     /// The reply's description has to contain one of these.
     reasons: Vec<&'static str>,
+    /// Whether the head of the answer is good, and only its body is faulty.
+    is_in_body: bool,
     behaviour: Behaviour,
 }
 
@@ -232,7 +235,7 @@ fn fault(
     reason: &'static str,
     behaviour: Behaviour,
 ) -> Fault {
-    Fault { name: name.into(), finding, reasons: vec![reason], behaviour }
+    Fault { name: name.into(), finding, reasons: vec![reason], is_in_body: false, behaviour }
 }
 
 /// A fault that shows after the head of the request has been read.
@@ -242,7 +245,8 @@ fn on_request(
     reasons: Vec<&'static str>,
     talk: impl Fn(&mut Exchange, &Kind) + Send + Sync + 'static,
 ) -> Fault {
-    Fault { name: name.into(), finding, reasons, behaviour: Behaviour::OnRequest(Arc::new(talk)) }
+    let behaviour = Behaviour::OnRequest(Arc::new(talk));
+    Fault { name: name.into(), finding, reasons, is_in_body: false, behaviour }
 }
 
 /// The fault of a service that answers with the right status and the body that `make` returns.
@@ -252,9 +256,10 @@ fn with_body(
     reasons: Vec<&'static str>,
     make: impl Fn(&Kind) -> Vec<u8> + Send + Sync + 'static,
 ) -> Fault {
-    on_request(format!("body: {name}"), finding, reasons, move |exchange, kind| {
+    let fault = on_request(format!("body: {name}"), finding, reasons, move |exchange, kind| {
         send(exchange.stream, response(kind.status, &make(kind)));
-    })
+    });
+    Fault { is_in_body: true, ..fault }
 }
 
 /// The fault of a service whose body has `value` in the place of the value that is judged.
@@ -277,7 +282,7 @@ fn encoded(
     header: &'static str,
     encode: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static,
 ) -> Fault {
-    on_request(name, finding, reasons, move |exchange, kind| {
+    let fault = on_request(name, finding, reasons, move |exchange, kind| {
         let encoded = encode(kind.body.as_bytes());
         let length = match header {
             CHUNKED | CLOSE => String::new(),
@@ -285,7 +290,8 @@ fn encoded(
         };
         send(exchange.stream, format!("HTTP/1.1 {}\r\n{header}\r\n{length}\r\n", kind.status));
         send(exchange.stream, encoded);
-    })
+    });
+    Fault { is_in_body: true, ..fault }
 }
 
 /// The body, filled up to `size` bytes with content that is not judged.
@@ -312,14 +318,15 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn late_nested_maps(kind: &Kind) -> Fault {
     let name = "body: nested maps whose end comes late";
     let reasons = [kind.reasons_for_body(), vec![NO_ANSWER]].concat();
-    on_request(name, Finding::Unmeasured, reasons, |exchange, kind| {
+    let fault = on_request(name, Finding::Unmeasured, reasons, |exchange, kind| {
         let due = Instant::now() + TIMEOUT - Duration::from_millis(40);
         let answer = response(kind.status, &nested_maps(BODY_LIMIT));
         let (last, before) = answer.split_last().unwrap();
         send(exchange.stream, before);
         thread::sleep(due.saturating_duration_since(Instant::now()));
         send(exchange.stream, [*last]);
-    })
+    });
+    Fault { is_in_body: true, ..fault }
 }
 
 /// The faults of the service that this kind of request asks.
@@ -365,8 +372,12 @@ fn faults(kind: &Kind) -> Vec<Fault> {
         ),
     ];
 
-    for (name, wrong_answer, reason) in WRONG_ANSWERS {
-        let finding = if reason.starts_with("answered HTTP") { ErrorStatus } else { Unmeasured };
+    for (name, wrong_answer, status, reason) in WRONG_ANSWERS {
+        let finding = match status {
+            Some(200..=399) if kind.name == "http" => Healthy,
+            Some(300..) => ErrorStatus,
+            _ => Unmeasured,
+        };
         // The answer to an upgrade has no body, and other code reads it, which finds other mistakes first.
         let mut reasons = vec![reason];
         if kind.is_websocket() {
@@ -551,6 +562,12 @@ fn faults(kind: &Kind) -> Vec<Fault> {
             "sent no valid HTTP",
             Behaviour::UnexpectedTls,
         ));
+    }
+    // The status alone is judged.
+    if kind.name == "http" {
+        for fault in faults.iter_mut().filter(|fault| fault.is_in_body) {
+            fault.finding = Healthy;
+        }
     }
     faults
 }
