@@ -13,6 +13,7 @@ use lexopt::prelude::*;
 
 use crate::net::secrets::without_secrets;
 use crate::net::url::{Origin, Protocol, Url, UrlError};
+use crate::reply::at_limit::{AtLimit, AtLimitError};
 use crate::reply::line::Style;
 use crate::request::agent_send::AgentSend;
 use crate::text::decimal::decimal;
@@ -41,6 +42,7 @@ Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion;
   -t, --timeout TIME     time for the whole run: 1500ms, 1.5s, 1500 [1500ms]
       --load 1|5|15      minutes of the load average that cpu uses [5]
   -w, --weight-from PCT  reduce the weight above PCT % of a limit, 0 to 99
+      --at-limit STATE   down, drain, or a weight from 0% to 99% [down]
   -d, --describe         add the reason to the reply, after a #
   -e, --explain          print a table of values and limits on standard error
       --agent-send MODE  HAProxy's line: optional, required, ignore [optional]
@@ -113,6 +115,10 @@ pub enum OptionError {
         text: String,
         error: UrlError,
     },
+    AtLimit {
+        text: String,
+        error: AtLimitError,
+    },
     /// This option names no file.
     EmptyPath(&'static str),
 }
@@ -139,6 +145,7 @@ impl fmt::Display for OptionError {
             Self::Url { option, text, error } => {
                 write!(f, "{option}: '{}' {error}", without_secrets(text))
             }
+            Self::AtLimit { text, error } => write!(f, "--at-limit: '{text}' {error}"),
             Self::EmptyPath(option) => write!(f, "{option}: the path is empty"),
         }
     }
@@ -195,6 +202,7 @@ fn parse_next(
         Short('w') | Long("weight-from") => {
             options.style.weight_from_percent = Some(parse_weight_from(value(parser)?)?);
         }
+        Long("at-limit") => options.style.at_limit = parse_at_limit(value(parser)?)?,
         Short('d') | Long("describe") => options.style.describe = true,
         Short('e') | Long("explain") => options.explain = true,
         Long("agent-send") => options.agent_send = parse_agent_send(value(parser)?)?,
@@ -250,6 +258,10 @@ fn parse_weight_from(text: String) -> Result<f64, OptionError> {
     decimal(text.strip_suffix('%').unwrap_or(&text))
         .filter(|percent| *percent <= 99.0)
         .ok_or(OptionError::Value { option, text, problem })
+}
+
+fn parse_at_limit(text: String) -> Result<AtLimit, OptionError> {
+    text.parse().map_err(|error| OptionError::AtLimit { text, error })
 }
 
 fn parse_load(text: String) -> Result<LoadAverage, OptionError> {

@@ -122,7 +122,7 @@ fn report(
     let until = deadline.exit_at();
     let request = if request.is_empty() { &options.words } else { request };
     if options.syslog && !reply.is_up() {
-        syslog::write(outcome, peer, request);
+        syslog::write(outcome, options.style, peer, request);
     }
     if let Outcome::NotUnderstood(fault) = outcome {
         let sentence = printable(&fault.to_string());

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::reply::at_limit::AtLimit;
 use crate::reply::line::Style;
 use crate::verdict::Verdict;
 use crate::verdict::fault::Fault;
@@ -69,6 +70,11 @@ impl<'a> Choices<'a> {
             describe: self.flag(),
             weight_from_percent: Some(percent).filter(|percent| *percent <= 99.0),
             is_ready: self.flag(),
+            at_limit: match self.byte() {
+                percent @ 0..=99 => AtLimit::Weight(percent.into()),
+                byte if byte % 2 == 0 => AtLimit::Drain,
+                _ => AtLimit::Down,
+            },
         }
     }
 
@@ -102,7 +108,8 @@ impl<'a> Choices<'a> {
         });
         let readings = readings.collect();
         let faults = (0..self.byte() % 16 / 13).map(|_| Fault::from(self.text())).collect();
+        let unmeasured = (0..self.byte() % 16 / 13).map(|_| Fault::from(self.text())).collect();
         let skipped = (0..self.byte() % 3).map(|_| self.text()).collect();
-        Verdict { readings, faults, skipped, is_graded }
+        Verdict { readings, faults, unmeasured, skipped, is_graded }
     }
 }

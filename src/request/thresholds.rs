@@ -107,7 +107,7 @@ impl Thresholds {
         }
         if !reports_some && !verdict.skipped.is_empty() {
             verdict
-                .faults
+                .unmeasured
                 .push(NotAStatisticsPage { names: mem::take(&mut verdict.skipped) }.into());
         }
         verdict
