@@ -88,7 +88,7 @@ fn answer(options: &Options, input: Input, peer: &Peer, deadline: Deadline) -> E
     if let Some(reply) = maint_file.and_then(|path| maintenance::read(path, deadline)) {
         return Outcome::Maintenance(reply).into();
     }
-    confinement::confine();
+    confinement::confine(None);
     match &options.misuse {
         Some(misuse) => Outcome::NotUnderstood(Arc::clone(misuse).into()).into(),
         None => serve(options, input, peer, deadline).unwrap_or_else(Evaluation::from),

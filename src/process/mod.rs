@@ -12,5 +12,6 @@ pub mod peer;
 pub mod poll;
 pub mod request_line;
 pub mod signals;
+pub mod state_file;
 pub mod timed;
 pub mod wait;
