@@ -60,6 +60,18 @@ fn the_file_may_set_the_host_and_repeat_a_header() {
 }
 
 #[test]
+fn a_header_of_the_file_replaces_the_one_that_the_agent_sends() {
+    let server = protected("accept: application/json");
+    let text = b"Accept: application/json\nUser-Agent: monitoring";
+    agent_with(&server, text).expect("up 100% # hls 5/10\n", 0);
+    let request = server.requests().remove(0);
+    assert!(request.contains("\r\nuser-agent: monitoring\r\n"), "{request}");
+    for name in ["accept", "user-agent"] {
+        assert_eq!(request.matches(&format!("\n{name}:")).count(), 1, "{request}");
+    }
+}
+
+#[test]
 fn a_header_of_4000_bytes_is_sent() {
     let token = "t".repeat(4000 - "X-Token: ".len());
     let header: &'static str = format!("x-token: {token}").leak();
