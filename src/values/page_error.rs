@@ -18,7 +18,13 @@ pub enum PageProblem {
     /// The server sent no page.
     Ask(AskError),
     /// The page looks like this format, but cannot be parsed as it.
-    NotValid(&'static str),
+    NotValid {
+        format: &'static str,
+        /// Counts from 1.
+        line: usize,
+        /// Counts bytes from 1. `None` if the format has no smaller part than a line.
+        column: Option<usize>,
+    },
     /// The page contains no value at all.
     Empty,
 }
@@ -30,7 +36,12 @@ impl fmt::Display for PageError {
         write!(f, "statistics page {}: ", self.url)?;
         match &self.problem {
             PageProblem::Ask(error) => error.fmt(f),
-            PageProblem::NotValid(format) => write!(f, "holds no valid {format}"),
+            PageProblem::NotValid { format, line, column: None } => {
+                write!(f, "holds no valid {format} (line {line})")
+            }
+            PageProblem::NotValid { format, line, column: Some(column) } => {
+                write!(f, "holds no valid {format} (line {line}, column {column})")
+            }
             PageProblem::Empty => f.write_str("holds no statistics"),
         }
     }
