@@ -6,7 +6,8 @@ use crate::reply::at_limit::AtLimit;
 use crate::reply::line::Style;
 use crate::verdict::Verdict;
 use crate::verdict::fault::Fault;
-use crate::verdict::reading::{Bound, Reading};
+use crate::verdict::limit::Limit;
+use crate::verdict::reading::Reading;
 
 /// The first line, and everything after it.
 pub fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
@@ -78,6 +79,16 @@ impl<'a> Choices<'a> {
         }
     }
 
+    /// A limit of 0 or more of any kind.
+    pub fn limit(&mut self) -> Limit {
+        let number = Some(self.number().abs()).filter(|limit| limit.is_finite()).unwrap_or(100.0);
+        match self.byte() % 4 {
+            0 => Limit::AtMost(number),
+            1 => Limit::Above(number),
+            _ => Limit::Below(number),
+        }
+    }
+
     /// A short text.
     pub fn text(&mut self) -> String {
         let length = usize::from(self.byte());
@@ -101,8 +112,7 @@ impl<'a> Choices<'a> {
             } else {
                 Ok(self.number())
             },
-            limit: Some(self.number().abs()).filter(|limit| limit.is_finite()).unwrap_or(100.0),
-            bound: if self.flag() { Bound::Below } else { Bound::AtMost },
+            limit: self.limit(),
             source: "statistics page",
             took: Duration::ZERO,
         });

@@ -11,7 +11,7 @@ use crate::reply::outcome::Outcome;
 use crate::reply::state::State;
 use crate::request::debug::DebugRequest;
 use crate::verdict::Verdict;
-use crate::verdict::reading::Bound;
+use crate::verdict::limit::Limit;
 
 /// The longest reply, in bytes, without its line end.
 const LINE_LIMIT: usize = 200;
@@ -153,10 +153,11 @@ fn is_bad(verdict: &Verdict) -> bool {
 fn is_within_limits(verdict: &Verdict) -> bool {
     verdict.faults.is_empty()
         && verdict.unmeasured.is_empty()
-        && verdict.readings.iter().all(|reading| match (&reading.value, reading.bound) {
+        && verdict.readings.iter().all(|reading| match (&reading.value, reading.limit) {
             (Err(_), _) => false,
-            (Ok(value), Bound::Below) => *value < reading.limit,
-            (Ok(value), Bound::AtMost) => *value <= reading.limit,
+            (Ok(value), Limit::Below(limit)) => *value < limit,
+            (Ok(value), Limit::AtMost(limit)) => *value <= limit,
+            (Ok(value), Limit::Above(limit)) => *value > limit,
         })
 }
 

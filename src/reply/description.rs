@@ -3,6 +3,7 @@ The description after the `#` of a reply: which values decided, in at most 100 p
 */
 
 use crate::verdict::Verdict;
+use crate::verdict::limit::Limit;
 use crate::verdict::reading::Reading;
 
 /// The longest description, in bytes. HAProxy's statistics page keeps 127, its own words included.
@@ -32,7 +33,7 @@ fn show(reading: &Reading) -> Option<String> {
     // The name already says that a value is a percentage. There is no space before other units, so that
     // a value stays one word.
     let unit = if reading.unit == "%" { "" } else { reading.unit };
-    Some(format!("{name} {}/{}{unit}", show_number(value), show_number(*limit)))
+    Some(format!("{name} {}/{}{unit}", show_number(value), show_limit(*limit)))
 }
 
 /// The value, rounded down to one decimal. It is not rounded where that would move it to the other side
@@ -40,8 +41,13 @@ fn show(reading: &Reading) -> Option<String> {
 pub fn shown_value(reading: &Reading) -> Option<f64> {
     let value = *reading.value.as_ref().ok()?;
     let rounded = (value * 10.0).floor() / 10.0;
-    let is_faithful = reading.allows(rounded) != reading.is_exceeded() && rounded.is_finite();
+    let is_faithful = reading.limit.allows(rounded) != reading.is_exceeded() && rounded.is_finite();
     Some(if is_faithful { rounded } else { value })
+}
+
+/// A limit as requests give it, with its number as [`show_number`] shows it.
+pub fn show_limit(limit: Limit) -> String {
+    format!("{}{}", limit.prefix(), show_number(limit.number()))
 }
 
 /// A number in digits, or with an exponent if it has more than 15 digits.
@@ -78,15 +84,16 @@ mod tests {
 
     use std::time::Duration;
 
-    use crate::verdict::reading::Bound;
-
     fn reading(name: &str, value: Result<f64, &str>, limit: f64) -> Reading {
+        limited(name, value, Limit::Below(limit))
+    }
+
+    fn limited(name: &str, value: Result<f64, &str>, limit: Limit) -> Reading {
         Reading {
             name: name.to_owned(),
             unit: if name.starts_with("band") { "Mbps" } else { "" },
             value: value.map_err(Into::into),
             limit,
-            bound: Bound::Below,
             source: "test",
             took: Duration::ZERO,
         }
@@ -104,6 +111,16 @@ mod tests {
             reading("cpu", Ok(12.56), 90.0),
         ];
         assert_eq!(described(readings), "cpu 12.5/90 band-in 6.2/100Mbps publishers 3/100");
+    }
+
+    #[test]
+    fn a_lower_limit_is_tight_when_the_value_is_low() {
+        let free = |value| limited("free", Ok(value), Limit::Above(100.0));
+        let cpu = || reading("cpu", Ok(45.0), 90.0);
+        assert_eq!(described([cpu(), free(201.0)]), "cpu 45/90 free 201/min:100");
+        assert_eq!(described([cpu(), free(199.0)]), "free 199/min:100 cpu 45/90");
+        assert_eq!(described([cpu(), free(100.0)]), "free 100/min:100 cpu 45/90");
+        assert_eq!(described([cpu(), free(0.0)]), "free 0/min:100 cpu 45/90");
     }
 
     #[test]
@@ -126,6 +143,11 @@ mod tests {
         assert_eq!(show(0.0, 0.0), "a 0/0");
         assert_eq!(show(1e308, 5.0), "a 1e308/5");
         assert_eq!(show(1e300, 9e307), "a 1e300/9e307");
+        let show = |value, limit| super::show(&limited("a", Ok(value), Limit::Above(limit)));
+        assert_eq!(show(80.06, 80.0).unwrap(), "a 80.06/min:80");
+        assert_eq!(show(80.16, 80.0).unwrap(), "a 80.1/min:80");
+        assert_eq!(show(79.99, 80.0).unwrap(), "a 79.9/min:80");
+        assert_eq!(show(0.0, 1e15).unwrap(), "a 0/min:1e15");
     }
 
     #[test]

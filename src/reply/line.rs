@@ -128,16 +128,21 @@ mod tests {
 
     use std::time::Duration;
 
-    use crate::verdict::reading::{Bound, Reading};
+    use crate::verdict::limit::Limit;
+    use crate::verdict::reading::Reading;
 
     /// The outcome of thresholds with these values and limits.
     fn thresholds(values: &[(f64, f64)]) -> Outcome {
+        let limits = values.iter().map(|(value, limit)| (*value, Limit::Below(*limit)));
+        limited(&limits.collect::<Vec<_>>())
+    }
+
+    fn limited(values: &[(f64, Limit)]) -> Outcome {
         let readings = values.iter().map(|(value, limit)| Reading {
             name: "cpu".to_owned(),
             unit: "%",
             value: Ok(*value),
             limit: *limit,
-            bound: Bound::Below,
             source: "test",
             took: Duration::ZERO,
         });
@@ -250,5 +255,24 @@ mod tests {
             let reply = Reply::new(&outcome, style).to_string();
             assert_eq!(reply, format!("up {weight}%\n"), "{value}/{limit} from {from} %");
         }
+    }
+
+    #[test]
+    fn the_weight_falls_while_a_value_falls_to_its_lower_limit() {
+        let style = Style { weight_from_percent: Some(50.0), ..Style::default() };
+        for (value, line) in [
+            (1e300, "up 100%\n"),
+            (200.0, "up 100%\n"),
+            (199.0, "up 95%\n"),
+            (125.0, "up 40%\n"),
+            (100.1, "up 1%\n"),
+            (100.0, "down\n"),
+            (0.0, "down\n"),
+        ] {
+            let outcome = limited(&[(value, Limit::Above(100.0)), (0.0, Limit::Below(1.0))]);
+            assert_eq!(Reply::new(&outcome, style).to_string(), line, "{value}");
+        }
+        let outcome = limited(&[(5.0, Limit::Above(0.0))]);
+        assert_eq!(Reply::new(&outcome, style).to_string(), "up 100%\n");
     }
 }

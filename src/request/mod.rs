@@ -8,3 +8,4 @@ pub mod parsed;
 pub mod rules;
 pub mod service_request;
 pub mod thresholds;
+pub mod words;

@@ -30,6 +30,10 @@ pub enum Mistake {
     NotALimit(String),
     /// It names a value that needs a limit.
     LimitMissing,
+    /// It names a value that only the command line may name.
+    NotInALine,
+    /// This part of the name of a value is wrong, and why.
+    Name(String, &'static str),
     /// It should be the name of a service.
     UnknownService,
     /// It has more fields than this service understands.
@@ -58,7 +62,13 @@ impl Error for NotUnderstood {}
 
 impl fmt::Display for NotUnderstood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' {}", without_secrets(&self.word), self.mistake)
+        let word = without_secrets(&self.word);
+        match &self.mistake {
+            Mistake::Name(piece, problem) => {
+                write!(f, "{word}: '{}' {problem}", without_secrets(piece))
+            }
+            mistake => write!(f, "'{word}' {mistake}"),
+        }
     }
 }
 
@@ -74,6 +84,8 @@ impl fmt::Display for Mistake {
                 write!(f, "is no limit for {}: {}", without_secrets(name), a_limit())
             }
             Self::LimitMissing => write!(f, "needs a limit: {}", a_limit()),
+            Self::NotInALine => f.write_str("can be named on the command line only"),
+            Self::Name(_, problem) => f.write_str(problem),
             Self::UnknownService => {
                 let names: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
                 write!(f, "is none of {}, debug", names.join(", "))
@@ -95,7 +107,7 @@ impl fmt::Display for Mistake {
 fn a_limit() -> String {
     let percentages = VALUES.iter().filter(|kind| kind.is_percentage());
     let names: Vec<&str> = percentages.map(|kind| kind.name).collect();
-    format!("a number of 0 or more, % for {} only", names.join(", "))
+    format!("a number of 0 or more or min:NUMBER, % for {} only", names.join(", "))
 }
 
 fn value_names() -> String {

@@ -21,7 +21,13 @@ pub enum PageProblem {
     /// The server sent no page.
     Ask(AskError),
     /// The page looks like this format, but cannot be parsed as it.
-    NotValid(&'static str),
+    NotValid {
+        format: &'static str,
+        /// Counts from 1.
+        line: usize,
+        /// Counts bytes from 1. `None` if the format has no smaller part than a line.
+        column: Option<usize>,
+    },
     /// The page contains no value at all.
     Empty,
 }
@@ -41,7 +47,12 @@ impl fmt::Display for PageProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ask(error) => error.fmt(f),
-            Self::NotValid(format) => write!(f, "holds no valid {format}"),
+            Self::NotValid { format, line, column: None } => {
+                write!(f, "holds no valid {format} (line {line})")
+            }
+            Self::NotValid { format, line, column: Some(column) } => {
+                write!(f, "holds no valid {format} (line {line}, column {column})")
+            }
             Self::Empty => f.write_str("holds no statistics"),
         }
     }

@@ -1,6 +1,7 @@
 //! What a check found out: values against their limits, and faults. Nothing here knows HAProxy's words.
 
 pub mod fault;
+pub mod limit;
 pub mod reading;
 
 use crate::verdict::fault::Fault;
