@@ -13,11 +13,13 @@ use lexopt::prelude::*;
 
 use crate::net::secrets::without_secrets;
 use crate::net::url::{Origin, Protocol, Url, UrlError};
+use crate::process::deadline::Deadline;
 use crate::reply::at_limit::{AtLimit, AtLimitError};
 use crate::reply::line::Style;
 use crate::request::agent_send::AgentSend;
 use crate::text::decimal::decimal;
 use crate::values::settings::{LoadAverage, Settings};
+use crate::verdict::hysteresis::Hysteresis;
 
 /// The longest time that `--timeout` accepts. No HAProxy waits so long for an agent.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -42,6 +44,8 @@ Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion;
   -t, --timeout TIME     time for the whole run: 1500ms, 1.5s, 1500 [1500ms]
       --load 1|5|15      minutes of the load average that cpu uses [5]
   -w, --weight-from PCT  reduce the weight above PCT % of a limit, 0 to 99
+      --recover PCT      a full server is up again below PCT % of its limits
+      --state FILE       for --recover: exists while the server is full
       --at-limit STATE   down, drain, or a weight from 0% to 99% [down]
   -d, --describe         add the reason to the reply, after a #
   -e, --explain          print a table of values and limits on standard error
@@ -66,6 +70,10 @@ pub struct Options {
     pub agent_send: AgentSend,
     pub allow_urls: Vec<Origin>,
     pub maint_file: Option<PathBuf>,
+    /// A server at its limit is held until every value is below this percentage of its limit.
+    pub recover_percent: Option<f64>,
+    /// The file that exists while the server is held.
+    pub state_file: Option<PathBuf>,
     pub syslog: bool,
     /// The words of the request, joined by spaces.
     pub words: String,
@@ -83,10 +91,20 @@ impl Default for Options {
             agent_send: AgentSend::Optional,
             allow_urls: Vec::new(),
             maint_file: None,
+            recover_percent: None,
+            state_file: None,
             syslog: false,
             words: String::new(),
             misuse: None,
         }
+    }
+}
+
+impl Options {
+    /// What holds a server at its limit, if the options ask for it.
+    pub fn hysteresis(&self, deadline: Deadline) -> Option<Hysteresis> {
+        let (percent, path) = (self.recover_percent?, self.state_file.as_ref()?);
+        Some(Hysteresis::new(percent, path, deadline))
     }
 }
 
@@ -119,6 +137,8 @@ pub enum OptionError {
         text: String,
         error: AtLimitError,
     },
+    /// The first option has no meaning without the second one.
+    Alone(&'static str, &'static str),
     /// This option names no file.
     EmptyPath(&'static str),
 }
@@ -146,6 +166,7 @@ impl fmt::Display for OptionError {
                 write!(f, "{option}: '{}' {error}", without_secrets(text))
             }
             Self::AtLimit { text, error } => write!(f, "--at-limit: '{text}' {error}"),
+            Self::Alone(option, other) => write!(f, "{option} needs {other}"),
             Self::EmptyPath(option) => write!(f, "{option}: the path is empty"),
         }
     }
@@ -176,6 +197,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Command {
         }
     }
     options.words = words.join(" ");
+    let alone = match (options.recover_percent.is_some(), options.state_file.is_some()) {
+        (true, false) => Some(OptionError::Alone("--recover", "--state")),
+        (false, true) => Some(OptionError::Alone("--state", "--recover")),
+        _ => None,
+    };
+    options.misuse = options.misuse.or(alone.map(Arc::new));
     Command::Run(Box::new(options))
 }
 
@@ -202,6 +229,8 @@ fn parse_next(
         Short('w') | Long("weight-from") => {
             options.style.weight_from_percent = Some(parse_weight_from(value(parser)?)?);
         }
+        Long("recover") => options.recover_percent = Some(parse_recover(value(parser)?)?),
+        Long("state") => options.state_file = Some(path(parser, "--state")?),
         Long("at-limit") => options.style.at_limit = parse_at_limit(value(parser)?)?,
         Short('d') | Long("describe") => options.style.describe = true,
         Short('e') | Long("explain") => options.explain = true,
@@ -254,10 +283,19 @@ fn parse_origin(text: String) -> Result<Origin, OptionError> {
 }
 
 fn parse_weight_from(text: String) -> Result<f64, OptionError> {
-    let (option, problem) = ("--weight-from", "is no percentage from 0 to 99");
-    decimal(text.strip_suffix('%').unwrap_or(&text))
-        .filter(|percent| *percent <= 99.0)
-        .ok_or(OptionError::Value { option, text, problem })
+    let problem = "is no percentage from 0 to 99";
+    percentage(&text, 0.0).ok_or(OptionError::Value { option: "--weight-from", text, problem })
+}
+
+fn parse_recover(text: String) -> Result<f64, OptionError> {
+    let problem = "is no percentage from 1 to 99";
+    percentage(&text, 1.0).ok_or(OptionError::Value { option: "--recover", text, problem })
+}
+
+/// Parses a percentage from `least` to 99.
+fn percentage(text: &str, least: f64) -> Option<f64> {
+    let percent = decimal(text.strip_suffix('%').unwrap_or(text));
+    percent.filter(|percent| (least..=99.0).contains(percent))
 }
 
 fn parse_at_limit(text: String) -> Result<AtLimit, OptionError> {

@@ -40,6 +40,7 @@ use crate::reply::outcome::Outcome;
 use crate::reply::{maintenance, syslog};
 use crate::request::evaluation::{Evaluation, evaluate};
 use crate::request::rules::{Refusal, RequestRules, parse};
+use crate::verdict::hysteresis::Hysteresis;
 
 /// At the end of a run, the agent reads for this long what the peer still sends.
 const LAST_DRAIN: Duration = Duration::from_millis(5);
@@ -88,16 +89,19 @@ fn answer(options: &Options, input: Input, peer: &Peer, deadline: Deadline) -> E
     if let Some(reply) = maint_file.and_then(|path| maintenance::read(path, deadline)) {
         return Outcome::Maintenance(reply).into();
     }
-    confinement::confine(None);
+    let hysteresis = options.hysteresis(deadline);
+    confinement::confine(hysteresis.as_ref().and_then(Hysteresis::folder));
     match &options.misuse {
         Some(misuse) => Outcome::NotUnderstood(Arc::clone(misuse).into()).into(),
-        None => serve(options, input, peer, deadline).unwrap_or_else(Evaluation::from),
+        None => serve(options, hysteresis.as_ref(), input, peer, deadline)
+            .unwrap_or_else(Evaluation::from),
     }
 }
 
 /// Evaluates the request of the command line and of the request line.
 fn serve(
     options: &Options,
+    hysteresis: Option<&Hysteresis>,
     input: Input,
     peer: &Peer,
     deadline: Deadline,
@@ -108,7 +112,7 @@ fn serve(
         allow_urls: options.allow_urls.clone(),
         peer: peer.clone(),
     };
-    evaluate(&rules, RequestLine::new(input), &options.settings, deadline)
+    evaluate(&rules, RequestLine::new(input), &options.settings, hysteresis, deadline)
 }
 
 /// Writes what happened to the log and to standard error, until the run has to exit.
@@ -121,11 +125,11 @@ fn report(
 ) {
     let until = deadline.exit_at();
     let request = if request.is_empty() { &options.words } else { request };
-    if options.syslog && !reply.is_up() {
+    if options.syslog && (!reply.is_up() || !outcome.mistakes().is_empty()) {
         syslog::write(outcome, options.style, peer, request);
     }
-    if let Outcome::NotUnderstood(fault) = outcome {
-        let sentence = printable(&fault.to_string());
+    for mistake in outcome.mistakes() {
+        let sentence = printable(&mistake.to_string());
         output::write_error(&format!("haproxy-agent-check: {sentence}\n"), until);
     }
     if options.explain {

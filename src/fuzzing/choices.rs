@@ -120,6 +120,14 @@ impl<'a> Choices<'a> {
         let faults = (0..self.byte() % 16 / 13).map(|_| Fault::from(self.text())).collect();
         let unmeasured = (0..self.byte() % 16 / 13).map(|_| Fault::from(self.text())).collect();
         let skipped = (0..self.byte() % 3).map(|_| self.text()).collect();
-        Verdict { readings, faults, unmeasured, skipped, is_graded }
+        let warnings = (0..self.byte() % 16 / 13).map(|_| Fault::from(self.text())).collect();
+        let mut verdict =
+            Verdict { readings, faults, unmeasured, warnings, skipped, ..Verdict::default() };
+        verdict.is_graded = is_graded;
+        // Only a server that is otherwise up is held.
+        if is_graded && self.flag() && verdict.is_up() {
+            verdict.held_percent = Some(f64::from(self.byte() % 99 + 1));
+        }
+        verdict
     }
 }

@@ -153,6 +153,7 @@ fn is_bad(verdict: &Verdict) -> bool {
 fn is_within_limits(verdict: &Verdict) -> bool {
     verdict.faults.is_empty()
         && verdict.unmeasured.is_empty()
+        && verdict.held_percent.is_none()
         && verdict.readings.iter().all(|reading| match (&reading.value, reading.limit) {
             (Err(_), _) => false,
             (Ok(value), Limit::Below(limit)) => *value < limit,

@@ -21,10 +21,26 @@ pub fn describe(verdict: &Verdict) -> String {
     if !faults.is_empty() {
         readings.retain(|reading| reading.is_exceeded());
     }
-    let values: Vec<String> = readings.into_iter().filter_map(show).collect();
-    // Spaces separate values. Sentences contain spaces, so semicolons separate them.
-    let values = Some(values.join(" ")).filter(|values| !values.is_empty());
+    let values = match verdict.held_percent {
+        Some(percent) => show_held(&readings, percent),
+        // Spaces separate values. Sentences contain spaces, so semicolons separate them.
+        None => readings.into_iter().filter_map(show).collect::<Vec<_>>().join(" "),
+    };
+    let values = Some(values).filter(|values| !values.is_empty());
     values.into_iter().chain(faults).collect::<Vec<_>>().join("; ")
+}
+
+/// Names the values that hold a server at its limit, and what would end that.
+fn show_held(readings: &[&Reading], percent: f64) -> String {
+    let held = readings.iter().filter(|reading| !reading.has_room(percent));
+    let shown = held.filter_map(|reading| {
+        let limit = reading.limit.with_room(percent);
+        let side = if matches!(limit, Limit::Above(_)) { "above" } else { "below" };
+        // A limit that a percentage was taken of may have many digits.
+        let number = (limit.number() * 100.0).round() / 100.0;
+        Some(format!("{}, up again {side} {}", show(reading)?, show_number(number)))
+    });
+    format!("held: {}", shown.collect::<Vec<_>>().join(", "))
 }
 
 fn show(reading: &Reading) -> Option<String> {
@@ -121,6 +137,22 @@ mod tests {
         assert_eq!(described([cpu(), free(199.0)]), "free 199/min:100 cpu 45/90");
         assert_eq!(described([cpu(), free(100.0)]), "free 100/min:100 cpu 45/90");
         assert_eq!(described([cpu(), free(0.0)]), "free 0/min:100 cpu 45/90");
+    }
+
+    #[test]
+    fn a_server_that_is_held_shows_what_holds_it() {
+        let verdict = Verdict {
+            held_percent: Some(80.0),
+            ..Verdict::of(vec![
+                reading("hls", Ok(95.0), 100.0),
+                reading("cpu", Ok(10.0), 90.0),
+                limited("free", Ok(110.0), Limit::Above(100.0)),
+                reading("band-in", Ok(0.25), 0.3),
+            ])
+        };
+        let shown = "hls 95/100, up again below 80, free 110/min:100, up again above 125, \
+                     band-in 0.2/0.3Mbps, up again below 0.24";
+        assert_eq!(describe(&verdict), format!("held: {shown}"));
     }
 
     #[test]

@@ -108,6 +108,11 @@ fn table(text: &mut String, verdict: &Verdict, has_colours: bool) {
         let skipped = verdict.skipped.join(", ");
         line(text, "skipped  ", &format!("{skipped}: not reported, and not asked for by name"));
     }
+    if let Some(percent) = verdict.held_percent {
+        let rule =
+            format!("a limit was reached before; up again with room, at {percent} % of each limit");
+        line(text, "held     ", &rule);
+    }
     for sentence in verdict.sentences() {
         line(text, "problem  ", &sentence);
     }

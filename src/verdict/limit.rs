@@ -40,6 +40,16 @@ impl Limit {
         }
     }
 
+    /// The limit for values that leave room: this percentage of an upper limit, and accordingly more than a
+    /// lower one.
+    pub fn with_room(self, percent: f64) -> Self {
+        match self {
+            Self::Below(limit) => Self::Below(limit * percent / 100.0),
+            Self::AtMost(limit) => Self::AtMost(limit * percent / 100.0),
+            Self::Above(limit) => Self::Above(limit * 100.0 / percent),
+        }
+    }
+
     /// Whether `value` is within the limit.
     pub fn allows(self, value: f64) -> bool {
         match self {
@@ -101,6 +111,14 @@ mod tests {
         ] {
             assert_eq!(limit.fullness(value), fullness, "{value} {limit:?}");
         }
+    }
+
+    #[test]
+    fn a_limit_with_room_is_lower_or_higher_by_the_percentage() {
+        assert_eq!(Limit::Below(100.0).with_room(80.0), Limit::Below(80.0));
+        assert_eq!(Limit::AtMost(50.0).with_room(50.0), Limit::AtMost(25.0));
+        assert_eq!(Limit::Above(100.0).with_room(80.0), Limit::Above(125.0));
+        assert_eq!(Limit::Below(0.3).with_room(99.0), Limit::Below(0.297));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a check found out: values against their limits, and faults. Nothing here knows HAProxy's words.
 
 pub mod fault;
+pub mod hysteresis;
 pub mod limit;
 pub mod reading;
 
@@ -16,6 +17,11 @@ pub struct Verdict {
     pub faults: Vec<Fault>,
     /// Why something besides the values could not be measured.
     pub unmeasured: Vec<Fault>,
+    /// What else the operator has to correct. It changes no state.
+    pub warnings: Vec<Fault>,
+    /// Set if the server has reached a limit before, and is held until every value is below this percentage of
+    /// its limit.
+    pub held_percent: Option<f64>,
     /// The names of values that the server does not report and that nobody asked for by name.
     pub skipped: Vec<String>,
     /// Whether the values say how full the server is. A service is either well or not.
@@ -43,9 +49,10 @@ impl Verdict {
         self.is_measured() && self.has_bad()
     }
 
-    /// Whether a value is over its limit, or the server reports something as broken.
+    /// Whether a value has reached its limit, now or before, or the server reports something as broken.
     fn has_bad(&self) -> bool {
-        !self.faults.is_empty() || self.readings.iter().any(Reading::is_exceeded)
+        let is_exceeded = self.readings.iter().any(Reading::is_exceeded);
+        is_exceeded || !self.faults.is_empty() || self.held_percent.is_some()
     }
 
     /// Whether everything could be measured.
@@ -53,12 +60,12 @@ impl Verdict {
         self.unmeasured.is_empty() && self.readings.iter().all(|reading| reading.value.is_ok())
     }
 
-    /// Why values are unavailable, and what else is wrong, as sentences. Each sentence occurs once: an
+    /// Why values are unavailable, what else is wrong, and the warnings, as sentences. Each sentence occurs once: an
     /// unreachable page is one fault, however many values it should have reported.
     pub fn sentences(&self) -> Vec<String> {
         let unavailable = self.readings.iter().filter_map(|reading| reading.value.as_ref().err());
         let mut sentences = Vec::new();
-        for fault in unavailable.chain(&self.unmeasured).chain(&self.faults) {
+        for fault in unavailable.chain(&self.unmeasured).chain(&self.faults).chain(&self.warnings) {
             let sentence = fault.to_string();
             if !sentences.contains(&sentence) {
                 sentences.push(sentence);

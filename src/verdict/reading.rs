@@ -27,6 +27,11 @@ impl Reading {
         self.value.as_ref().is_ok_and(|value| !self.limit.allows(*value))
     }
 
+    /// Whether there is a value, and it is within [`Limit::with_room`].
+    pub fn has_room(&self, percent: f64) -> bool {
+        self.value.as_ref().is_ok_and(|value| self.limit.with_room(percent).allows(*value))
+    }
+
     /// How much of the limit is used; see [`Limit::fullness`]. The limit of a value that is unavailable is used
     /// up.
     pub fn fullness(&self) -> f64 {
