@@ -160,10 +160,9 @@ pub fn dns(data: &[u8]) {
     assert_eq!(packet[2] & 0xf8, 0x80, "a response to a query");
     assert_eq!(packet[4..6], [0, 1], "one question");
     let (is_cut, code) = (packet[2] & 0x02 != 0, packet[3] & 0x0f);
-    // Only counts that are not plausible could hold a part of the name, to which the question refers.
-    let question = &query.as_bytes()[12..];
-    let repeated = packet[12..].get(..question.len());
-    assert!(is_cut || repeated.is_some_and(|bytes| bytes.eq_ignore_ascii_case(question)));
+    let (name, end) = name_at(packet, 12);
+    assert_eq!(name.to_ascii_lowercase(), b"wcs.lan.");
+    assert_eq!(packet[end..][..4], [0, if family == Family::V4 { 1 } else { 28 }, 0, 1]);
     let addresses = match answer {
         Answer::Addresses(addresses) => addresses,
         Answer::Cut => return assert!(is_cut && code == 0),
@@ -180,4 +179,19 @@ pub fn dns(data: &[u8]) {
         };
         assert!(packet.windows(octets.len()).any(|bytes| bytes == octets), "{address}");
     }
+}
+
+/// Returns the name at a place of a packet, and the place after it. A name may refer to an earlier one; RFC
+/// 1035, 4.1.4.
+fn name_at(packet: &[u8], place: usize) -> (Vec<u8>, usize) {
+    let length = usize::from(packet[place]);
+    if length >= 0xc0 {
+        let earlier = (length & 0x3f) << 8 | usize::from(packet[place + 1]);
+        return (name_at(packet, earlier).0, place + 2);
+    }
+    if length == 0 {
+        return (Vec::new(), place + 1);
+    }
+    let (rest, end) = name_at(packet, place + 1 + length);
+    ([&packet[place + 1..][..length], b".", &rest].concat(), end)
 }

@@ -203,6 +203,7 @@ mod tests {
     use super::*;
 
     use std::net::Ipv4Addr;
+    use std::slice::from_ref;
 
     const A: u16 = 1;
     const CNAME: u16 = 5;
@@ -373,7 +374,7 @@ mod tests {
     #[test]
     fn a_malformed_record_is_a_failure_unless_there_are_addresses() {
         let short = record("wcs.lan", A, IN, &[10, 0, 0]);
-        assert_eq!(read(ANSWER, &[short.clone()]), Answer::Failure);
+        assert_eq!(read(ANSWER, from_ref(&short)), Answer::Failure);
         assert_eq!(read(ANSWER, &[short, address("wcs.lan", 1)]), found(&[1]));
         assert_eq!(read(ANSWER, &[record("wcs.lan", CNAME, IN, &[63])]), Answer::Failure);
         // An owner that refers to itself, and one beyond the packet.
