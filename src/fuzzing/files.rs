@@ -1,11 +1,9 @@
 //! The small files that the agent reads.
 
-use resolv_conf::Config;
-use simple_dns::Name;
-
 use crate::fuzzing::reply::reply_words;
+use crate::net::dns::{Family, Query};
 use crate::net::hosts;
-use crate::net::resolver::candidates;
+use crate::net::resolv_conf::ResolvConf;
 use crate::reply::line::Style;
 use crate::reply::maintenance;
 use crate::reply::outcome::Outcome;
@@ -26,12 +24,13 @@ pub fn files(data: &[u8]) {
         assert!(text.lines().any(is_line), "{address}");
     }
 
-    let (config, _) = Config::parse_with_errors(data);
+    let conf = ResolvConf::parse(data);
+    assert!((1..=30).contains(&conf.timeout().as_secs()) && (1..=5).contains(&conf.attempts()));
     for host in ["wcs", "wcs.lan", "wcs.lan.", "a.b.c"] {
-        let names = candidates(host, &config);
+        let names = conf.candidates(host);
         assert!(names.contains(&host.trim_end_matches('.').to_owned()));
         // A wrong name is an error, never a panic.
-        let _ = names.iter().filter(|name| Name::new(name).is_ok()).count();
+        let _ = names.iter().filter_map(|name| Query::new(name, Family::V4)).count();
     }
 
     let load_averages =

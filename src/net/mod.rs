@@ -6,6 +6,8 @@ pub mod dns;
 pub mod error;
 pub mod hosts;
 pub mod http;
+pub mod name_server;
+pub mod resolv_conf;
 pub mod resolver;
 pub mod secrets;
 pub mod tcp;
