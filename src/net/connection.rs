@@ -10,6 +10,7 @@ use crate::net::error::AskError;
 use crate::net::resolver;
 use crate::net::tcp::Tcp;
 use crate::net::tls::{self, Tls};
+use crate::net::trust::trusted_certificates;
 use crate::net::url::Origin;
 use crate::process::wait::Wait;
 
@@ -29,20 +30,24 @@ pub enum Connection {
 }
 
 impl Connection {
-    /// Connects to a server. With TLS, the server's certificate has to be valid for its name.
+    /// Connects to a server. With TLS, the server's certificate has to be valid for its name. Nothing is opened
+    /// if no certificate is trusted.
     pub fn open(origin: &Origin, wait: &Wait) -> Result<Self, AskError> {
         let deadline = wait.deadline();
+        let trusted = origin.is_tls().then(|| trusted_certificates(deadline)).transpose()?;
         let addresses: Vec<SocketAddr> = resolver::addresses(origin.host(), wait)?
             .into_iter()
             .map(|address| (address, origin.port()).into())
             .collect();
         let connect = || {
             let tcp = Tcp::connect(&addresses, wait)?;
-            if !origin.is_tls() {
-                return Ok(Self::Plain(tcp));
+            match trusted {
+                None => Ok(Self::Plain(tcp)),
+                Some(trusted) => {
+                    let tls = tls::handshake(tcp, origin.bare_host(), trusted)?;
+                    Ok(Self::Tls(Box::new(tls)))
+                }
             }
-            let tls = tls::handshake(tcp, origin.bare_host(), deadline)?;
-            Ok(Self::Tls(Box::new(tls)))
         };
         connect().map_err(|error| AskError::from_io(&error, deadline))
     }

@@ -10,5 +10,6 @@ pub mod resolver;
 pub mod secrets;
 pub mod tcp;
 pub mod tls;
+pub mod trust;
 pub mod url;
 pub mod websocket;
