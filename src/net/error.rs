@@ -79,7 +79,7 @@ impl fmt::Display for AskError {
             Self::Cut => f.write_str("closed the connection within the answer"),
             Self::Malformed(protocol) => write!(f, "sent no valid {protocol}"),
             Self::LongHeader => f.write_str("sent too long a header"),
-            Self::Trust(error) => write!(f, "not asked: {error}"),
+            Self::Trust(error) => error.fmt(f),
             Self::Certificate(error) => {
                 write!(f, "has no valid certificate: {}", certificate_problem(error))
             }

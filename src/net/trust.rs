@@ -25,7 +25,7 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::process::background::{self, BackgroundError};
 use crate::process::deadline::Deadline;
-use crate::process::memory;
+use crate::process::memory::{self, OutOfMemory};
 
 /// A file with trusted certificates; see `SSL_CERT_FILE` in openssl-env(7).
 const FILE_VARIABLE: &str = "SSL_CERT_FILE";
@@ -65,7 +65,7 @@ const SYSTEM_FOLDERS: [&str; 3] =
 /// The most that is read from one source, in bytes. Debian's store has 0.5 MB.
 const SIZE_LIMIT: usize = 4 * 1024 * 1024;
 
-/// The most files that are read from one source. Debian's store has 150.
+/// The most files that are read. Debian's store has 150.
 const FILE_LIMIT: usize = 4096;
 
 /// How many bytes of memory a byte of a file takes at most: the decoded certificates, twice while their list
@@ -113,7 +113,7 @@ impl fmt::Display for Problem {
         match self {
             Self::Missing => f.write_str("does not exist"),
             Self::Unreadable(reason) => write!(f, "cannot be read ({reason})"),
-            Self::NoCertificate => f.write_str("holds no PEM certificate"),
+            Self::NoCertificate => f.write_str("holds no certificate"),
             Self::NotValidNow => f.write_str("holds no certificate that is valid now"),
             Self::TooLarge => write!(f, "holds more than {} MiB", SIZE_LIMIT / 1024 / 1024),
             Self::TooManyFiles => write!(f, "holds more than {FILE_LIMIT} files"),
@@ -127,6 +127,7 @@ impl From<io::Error> for Problem {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             ErrorKind::NotFound => Self::Missing,
+            ErrorKind::OutOfMemory => OutOfMemory.into(),
             _ => {
                 let text = error.to_string();
                 // A description is short, and the words say enough without the number.
@@ -134,6 +135,12 @@ impl From<io::Error> for Problem {
                 Self::Unreadable(words.to_owned())
             }
         }
+    }
+}
+
+impl From<OutOfMemory> for Problem {
+    fn from(error: OutOfMemory) -> Self {
+        Self::Unreadable(error.to_string())
     }
 }
 
@@ -146,12 +153,16 @@ impl From<io::Error> for Problem {
 ///
 /// Fails if a file or folder that a variable names cannot be read. Fails if there is no certificate at all.
 pub fn trusted_certificates(deadline: Deadline) -> Result<RootCertStore, TrustError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut certificates = Vec::new();
+    let mut files = Files::new();
     let mut lack = None;
     for source in Source::of_environment() {
-        if let Some(mut found) = source.read_in_background(deadline)? {
-            certificates.append(&mut found.certificates);
+        if let Some(content) = source.read_in_background(&files, deadline)? {
+            let found = content.certificates(&source, now)?;
+            certificates.extend(found.certificates);
             lack.get_or_insert(found.lack);
+            files = content.files;
         }
     }
     let mut store = RootCertStore::empty();
@@ -165,6 +176,9 @@ pub fn trusted_certificates(deadline: Deadline) -> Result<RootCertStore, TrustEr
     store.add_parsable_certificates(certificates);
     if store.is_empty() { Err(lack) } else { Ok(store) }
 }
+
+/// The device and the inode of each file that has been read. A folder usually has several links to a file.
+type Files = HashSet<(u64, u64)>;
 
 /// What names trusted certificates.
 #[derive(Clone, Debug, PartialEq)]
@@ -208,113 +222,128 @@ impl Source {
     }
 
     /// Reads the source on another thread, because the source may be on a file system that hangs.
-    fn read_in_background(self, deadline: Deadline) -> Result<Option<Found>, TrustError> {
-        let source = self.clone();
-        background::run(move || source.read(), deadline).unwrap_or_else(|error| {
-            let problem = Problem::Background(error);
-            Err(self.error(problem, self.path()))
-        })
+    fn read_in_background(
+        &self,
+        files: &Files,
+        deadline: Deadline,
+    ) -> Result<Option<Content>, TrustError> {
+        let (source, files) = (self.clone(), files.clone());
+        background::run(move || source.read(files.clone()), deadline)
+            .unwrap_or_else(|error| Err(self.error(Problem::Background(error), self.path())))
     }
 
-    /// Reads the source. Returns `None` if it is the system's store and there is none.
+    /// Reads the source, except the `files` that have been read. Returns `None` if it is the system's store and
+    /// there is none.
     ///
     /// Fails if what a variable names cannot be read.
-    fn read(&self) -> Result<Option<Found>, TrustError> {
-        let mut reader = CertificateReader::new(self);
+    fn read(&self, files: Files) -> Result<Option<Content>, TrustError> {
+        let mut content = Content { path: self.path().to_owned(), files, ..Content::default() };
         match self {
             Self::File(path) => {
-                reader.read_file(path).map_err(|problem| self.error(problem, path))?
+                content.read_file(path).map_err(|problem| self.error(problem, path))?;
             }
             Self::Folders(paths) => {
                 // OpenSSL skips empty parts too.
                 let is_named = |path: &PathBuf| !path.as_os_str().is_empty();
                 for path in env::split_paths(paths).filter(is_named) {
-                    reader.read_folder(&path).map_err(|problem| self.error(problem, &path))?;
+                    content.read_folder(&path).map_err(|problem| self.error(problem, &path))?;
                 }
             }
-            Self::System => return Ok(read_system(reader)),
+            Self::System => return Ok(content.read_system()),
         }
-        Ok(Some(reader.found(self.path())))
+        Ok(Some(content))
     }
 }
 
-/// Reads the system's store. Returns `None` if there is none. What cannot be read is skipped.
-fn read_system(mut reader: CertificateReader) -> Option<Found> {
-    let mut places = Vec::new();
-    for path in SYSTEM_FILES.map(Path::new) {
-        match reader.read_file(path) {
-            Err(Problem::Missing) => {}
-            Err(problem) => {
-                places.push(path);
-                reader.note(problem, path);
-            }
-            Ok(()) => {
-                places.push(path);
-                break;
-            }
-        }
-    }
-    for path in SYSTEM_FOLDERS.map(Path::new) {
-        match reader.read_folder(path) {
-            Err(Problem::Missing) => {}
-            Err(problem) => {
-                places.push(path);
-                reader.note(problem, path);
-            }
-            Ok(()) => places.push(path),
-        }
-    }
-    places.first().map(|path| reader.found(path))
-}
-
-/// The certificates that a source holds and that are valid now.
-#[derive(Debug)]
+/// The certificates of a source that are valid now.
 struct Found {
     certificates: Vec<CertificateDer<'static>>,
     /// What is wrong if there is none.
     lack: TrustError,
 }
 
-/// Reads the certificates of one source.
-struct CertificateReader<'a> {
-    source: &'a Source,
-    /// The time since 1970.
-    now: Duration,
-    certificates: Vec<CertificateDer<'static>>,
-    /// The first reason why a certificate was not read or not taken.
-    lack: Option<TrustError>,
-    /// The device and the inode of each file that has been read. A folder usually has several links to a file.
-    files: HashSet<(u64, u64)>,
-    content: Vec<u8>,
-    size: usize,
+/// The files of one source. Only reading can hang, so the certificates are decoded later. That takes many
+/// small allocations: on a thread with little memory, the C library takes a page for each.
+#[derive(Debug, Default)]
+struct Content {
+    /// Where the files are, for messages.
+    path: PathBuf,
+    text: Vec<u8>,
+    /// Where each file ends in `text`.
+    ends: Vec<usize>,
+    /// What else has been read.
+    files: Files,
+    /// The first file or folder that was skipped because it cannot be read.
+    skipped: Option<(Problem, PathBuf)>,
 }
 
-impl<'a> CertificateReader<'a> {
-    fn new(source: &'a Source) -> Self {
-        Self {
-            source,
-            now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
-            certificates: Vec::new(),
-            lack: None,
-            files: HashSet::new(),
-            content: Vec::new(),
-            size: 0,
+impl Content {
+    /// Decodes the certificates in PEM format. Everything else in the files is skipped.
+    ///
+    /// Fails if there is too little memory.
+    fn certificates(&self, source: &Source, now: Duration) -> Result<Found, TrustError> {
+        memory::check_heap(self.text.len() * MEMORY_PER_BYTE)
+            .map_err(|error| source.error(error.into(), &self.path))?;
+        let mut certificates = Vec::new();
+        let mut lack = Problem::NoCertificate;
+        let mut start = 0;
+        for &end in &self.ends {
+            // Each file by itself: in one text, a block without an end would spoil the next file.
+            let text = self.text.get(start..end).unwrap_or_default();
+            for certificate in CertificateDer::pem_slice_iter(text).filter_map(Result::ok) {
+                match validity(&certificate) {
+                    Ok([from, until]) if (from..=until).contains(&now) => {
+                        certificates.push(certificate);
+                    }
+                    Ok(_) => lack = Problem::NotValidNow,
+                    Err(_) => {}
+                }
+            }
+            start = end;
+        }
+        let lack = match &self.skipped {
+            Some((problem, path)) => source.error(problem.clone(), path),
+            None => source.error(lack, &self.path),
+        };
+        Ok(Found { certificates, lack })
+    }
+
+    /// Reads the first file of the system's store that can be read, and all its folders. Returns `None` if there
+    /// is no store.
+    fn read_system(mut self) -> Option<Self> {
+        for path in SYSTEM_FILES.map(Path::new) {
+            let read = self.read_file(path);
+            let is_read = read.is_ok();
+            self.note_place(path, read);
+            if is_read {
+                break;
+            }
+        }
+        for path in SYSTEM_FOLDERS.map(Path::new) {
+            let read = self.read_folder(path);
+            self.note_place(path, read);
+        }
+        let has_store = !self.path.as_os_str().is_empty();
+        has_store.then_some(self)
+    }
+
+    /// Remembers a place of the system's store, unless nothing exists there.
+    fn note_place(&mut self, path: &Path, read: Result<(), Problem>) {
+        match read {
+            Err(Problem::Missing) => return,
+            Err(problem) => self.skip(problem, path),
+            Ok(()) => {}
+        }
+        if self.path.as_os_str().is_empty() {
+            self.path = path.to_owned();
         }
     }
 
-    /// Remembers why a certificate is not among those that were found.
-    fn note(&mut self, problem: Problem, path: &Path) {
-        self.lack.get_or_insert_with(|| self.source.error(problem, path));
+    fn skip(&mut self, problem: Problem, path: &Path) {
+        self.skipped.get_or_insert_with(|| (problem, path.to_owned()));
     }
 
-    /// Returns what has been read from the source, which is at `path`.
-    fn found(self, path: &Path) -> Found {
-        let Self { source, certificates, lack, .. } = self;
-        let lack = lack.unwrap_or_else(|| source.error(Problem::NoCertificate, path));
-        Found { certificates, lack }
-    }
-
-    /// Reads the certificates of every file in a folder. A file that cannot be read is skipped.
+    /// Reads every file in a folder. A file that cannot be read is skipped.
     ///
     /// Fails if the folder cannot be read or holds too much.
     fn read_folder(&mut self, folder: &Path) -> Result<(), Problem> {
@@ -324,7 +353,7 @@ impl<'a> CertificateReader<'a> {
                 Err(problem @ (Problem::TooLarge | Problem::TooManyFiles)) => return Err(problem),
                 // A link to nothing is what remains of a certificate that was removed.
                 Ok(()) | Err(Problem::Missing) => {}
-                Err(problem) => self.note(problem, &path),
+                Err(problem) => self.skip(problem, &path),
             }
         }
         Ok(())
@@ -339,9 +368,7 @@ impl<'a> CertificateReader<'a> {
         }
     }
 
-    /// Reads the certificates of a file in PEM format. Everything else in the file is skipped.
-    ///
-    /// Fails if the file cannot be read or is too large.
+    /// Reads a file. Fails if the file cannot be read or is too large.
     fn read_file(&mut self, path: &Path) -> Result<(), Problem> {
         self.read_file_once(path, &fs::metadata(path)?)
     }
@@ -354,38 +381,28 @@ impl<'a> CertificateReader<'a> {
         if self.files.len() > FILE_LIMIT {
             return Err(Problem::TooManyFiles);
         }
-        let size_limit = SIZE_LIMIT.saturating_sub(self.size) as u64 + 1;
+        let start = self.text.len();
+        let read = self.append(path, metadata);
+        match read {
+            Ok(()) => self.ends.push(self.text.len()),
+            Err(_) => self.text.truncate(start),
+        }
+        read
+    }
+
+    fn append(&mut self, path: &Path, metadata: &Metadata) -> Result<(), Problem> {
+        let limit_plus_one = SIZE_LIMIT.saturating_sub(self.text.len()) as u64 + 1;
         // A pipe and a file of the kernel have no size. Of any other file, nothing is read after its end.
         let size = if metadata.is_file() && metadata.len() > 0 { metadata.len() } else { u64::MAX };
-        self.content.clear();
-        let mut file = File::open(path)?.take(size.min(size_limit));
-        self.size += file.read_to_end(&mut self.content)?;
-        if self.size > SIZE_LIMIT {
-            return Err(Problem::TooLarge);
-        }
-        memory::check_heap(self.content.len() * MEMORY_PER_BYTE)
-            .map_err(|error| Problem::Unreadable(error.to_string()))?;
-        let mut has_others = false;
-        for certificate in CertificateDer::pem_slice_iter(&self.content).filter_map(Result::ok) {
-            match validity(&certificate) {
-                Ok([from, until]) if (from..=until).contains(&self.now) => {
-                    self.certificates.push(certificate);
-                }
-                Ok(_) => has_others = true,
-                Err(_) => {}
-            }
-        }
-        if has_others {
-            self.note(Problem::NotValidNow, path);
-        }
-        Ok(())
+        File::open(path)?.take(size.min(limit_plus_one)).read_to_end(&mut self.text)?;
+        if self.text.len() > SIZE_LIMIT { Err(Problem::TooLarge) } else { Ok(()) }
     }
 }
 
 /// Returns from when until when a certificate is valid, as times since 1970; see RFC 5280, section 4.1.
 ///
 /// Fails if the beginning of the certificate is malformed. rustls checks the rest.
-fn validity(certificate: &[u8]) -> der::Result<[Duration; 2]> {
+pub fn validity(certificate: &[u8]) -> der::Result<[Duration; 2]> {
     let mut reader = SliceReader::new(certificate)?;
     // The certificate, and the part of it that is signed.
     for _ in 0..2 {
@@ -409,4 +426,45 @@ fn time(reader: &mut SliceReader<'_>) -> der::Result<Duration> {
         Tag::UtcTime => UtcTime::decode(reader)?.to_unix_duration(),
         _ => GeneralizedTime::decode(reader)?.to_unix_duration(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The beginning of a certificate that is valid from and until these times. A time has a tag: 23 for years
+    /// before 2050, 24 for later ones.
+    fn certificate(version: &[u8], times: [(u8, &str); 2]) -> Vec<u8> {
+        let element = |tag: u8, content: &[u8]| {
+            let length = u8::try_from(content.len()).unwrap();
+            assert!(length < 128);
+            [&[tag, length], content].concat()
+        };
+        let times = times.map(|(tag, text)| element(tag, text.as_bytes())).concat();
+        let (number, sequence) = (element(2, &[1]), element(48, &[]));
+        let fields = [version, &number, &sequence, &sequence, &element(48, &times)].concat();
+        element(48, &element(48, &fields))
+    }
+
+    #[test]
+    fn a_certificate_of_every_version_says_when_it_is_valid() {
+        let times = [(23, "700101000001Z"), (24, "20500101000000Z")];
+        let expected = [1, 2_524_608_000].map(Duration::from_secs);
+        for version in [&[][..], &[0xa0, 3, 2, 1, 1], &[0xa0, 3, 2, 1, 2]] {
+            let certificate = certificate(version, times);
+            assert_eq!(validity(&certificate), Ok(expected), "{version:?}");
+            for length in 0..certificate.len() {
+                assert!(validity(&certificate[..length]).is_err(), "{version:?} {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_certificate_with_a_malformed_time_is_never_valid() {
+        let good = (24, "20500101000000Z");
+        for bad in [(23, "20500101000000Z"), (24, "20501301000000Z"), (24, ""), (4, "now")] {
+            assert!(validity(&certificate(&[], [bad, good])).is_err(), "{bad:?}");
+            assert!(validity(&certificate(&[], [good, bad])).is_err(), "{bad:?}");
+        }
+    }
 }
