@@ -356,7 +356,7 @@ fn a_store_without_read_permission_is_reported() {
     let only = site.folder("only", &[&good]);
     let [file, only_file] = [some.join("0.pem"), only.join("0.pem")];
     for path in [&secret, &file, &only_file] {
-        fs::set_permissions(path, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o000)).unwrap();
     }
     let expect = |variable, path: &Path, reason: Result<(), &str>| {
         site.expect_through(&as_nobody(&program), &[(variable, path.as_os_str())], reason);
