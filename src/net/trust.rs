@@ -391,10 +391,17 @@ impl Content {
     }
 
     fn append(&mut self, path: &Path, metadata: &Metadata) -> Result<(), Problem> {
-        let limit_plus_one = SIZE_LIMIT.saturating_sub(self.text.len()) as u64 + 1;
-        // A pipe and a file of the kernel have no size. Of any other file, nothing is read after its end.
-        let size = if metadata.is_file() && metadata.len() > 0 { metadata.len() } else { u64::MAX };
-        File::open(path)?.take(size.min(limit_plus_one)).read_to_end(&mut self.text)?;
+        let file = File::open(path)?;
+        let limit_plus_one = SIZE_LIMIT.saturating_sub(self.text.len()) + 1;
+        let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX).min(limit_plus_one);
+        if metadata.is_file() && size > 0 {
+            // With the size known, reading takes one system call, and no memory is copied.
+            self.text.try_reserve(size).map_err(|_| OutOfMemory)?;
+            file.take(size as u64).read_to_end(&mut self.text)?;
+        } else {
+            // A pipe or a file of the kernel.
+            file.take(limit_plus_one as u64).read_to_end(&mut self.text)?;
+        }
         if self.text.len() > SIZE_LIMIT { Err(Problem::TooLarge) } else { Ok(()) }
     }
 }
