@@ -778,7 +778,7 @@ impl TracedRequests {
                 ..TracedRequest::new(&["-u", &named_url, "hls", "6"], "up 100%")
             },
             TracedRequest {
-                start: vec!["env".to_owned(), trusting],
+                start: ["env", "-u", "SSL_CERT_DIR", &trusting].map(str::to_owned).to_vec(),
                 ..TracedRequest::new(&["-u", &tls_url, "hls", "6"], "up 100%")
             },
             TracedRequest::new(&[&format!("ship|ws://{}|1000", ship.address)], "up"),

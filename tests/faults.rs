@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -220,6 +221,8 @@ enum Behaviour {
     OtherHost,
     /// The agent does not trust the authority that signed the certificate.
     UntrustedAuthority,
+    /// The variable for trusted certificates names this file.
+    Store(&'static str),
     /// The service speaks TLS and the URL does not.
     UnexpectedTls,
     /// After the head of the request has been read.
@@ -543,6 +546,18 @@ fn faults(kind: &Kind) -> Vec<Fault> {
                 "no valid certificate",
                 Behaviour::UntrustedAuthority,
             ),
+            fault(
+                "should be trusted by a file that is missing",
+                Unmeasured,
+                "SSL_CERT_FILE does not exist",
+                Behaviour::Store("/nonexistent"),
+            ),
+            fault(
+                "should be trusted by a file that is empty",
+                Unmeasured,
+                "SSL_CERT_FILE holds no certificate",
+                Behaviour::Store("/dev/null"),
+            ),
         ]);
     } else {
         faults.push(fault(
@@ -671,6 +686,7 @@ impl Setup {
                 place(own_host, server)
             }
             Behaviour::OtherHost => place("127.0.0.1", over_tls(&self.authority, nothing)),
+            Behaviour::Store(_) => place(own_host, over_tls(&self.authority, nothing)),
             Behaviour::UntrustedAuthority => {
                 place(own_host, over_tls(&self.untrusted_authority, nothing))
             }
@@ -690,13 +706,22 @@ impl Setup {
         }
     }
 
+    /// The variables that name trusted certificates.
+    fn trusted(&self, fault: &Fault) -> [(&'static str, PathBuf); 2] {
+        let file = match fault.behaviour {
+            Behaviour::Store(file) => file.into(),
+            _ => self.authority.file(),
+        };
+        [("SSL_CERT_FILE", file), ("SSL_CERT_DIR", PathBuf::new())]
+    }
+
     /// A command that runs the agent.
     fn agent(&self, fault: &Fault) -> Command {
         let mut command = match fault.behaviour {
             Behaviour::HostInIsolation(_) => self.isolated_network.agent(),
             _ => Command::new(AGENT),
         };
-        command.env("SSL_CERT_FILE", self.authority.file());
+        command.envs(self.trusted(fault));
         command
     }
 }
@@ -752,10 +777,11 @@ fn under_xinetd(setup: &Setup, fault: &Fault, options: &[String], line: &str) ->
     let mut args = vec!["--agent-send", "required"];
     args.extend(options.iter().map(String::as_str));
     let args = args.join(" ");
-    let environment = [("SSL_CERT_FILE", setup.authority.file())];
+    let environment = setup.trusted(fault);
     let timeout = fault.timeout();
     let has_page = options.iter().any(|option| option == "-u");
     let is_isolated = matches!(fault.behaviour, Behaviour::HostInIsolation(_));
+    let is_shared = !has_page && !is_isolated && !matches!(fault.behaviour, Behaviour::Store(_));
     let shipped = if has_page {
         include_str!("../xinetd/haproxy-agent-check")
     } else {
@@ -764,7 +790,7 @@ fn under_xinetd(setup: &Setup, fault: &Fault, options: &[String], line: &str) ->
     let idle = || {
         let mut idle = setup.idle_instances.lock().unwrap();
         let place = idle.iter().position(|(each, _)| *each == timeout)?;
-        (!has_page && !is_isolated).then(|| idle.swap_remove(place).1)
+        is_shared.then(|| idle.swap_remove(place).1)
     };
     let xinetd = match idle() {
         Some(xinetd) => xinetd,
@@ -777,7 +803,7 @@ fn under_xinetd(setup: &Setup, fault: &Fault, options: &[String], line: &str) ->
     let stdout = ask(xinetd.address, line.as_bytes());
     let took = start.elapsed();
     xinetd.wait_until_idle();
-    if !has_page && !is_isolated {
+    if is_shared {
         setup.idle_instances.lock().unwrap().push((timeout, xinetd));
     }
     Outcome { stdout, stderr: String::new(), exit_status: None, took }

@@ -250,13 +250,13 @@ fn wss_certificates_are_checked_against_the_systems_store() {
     });
     let silent = Server::accepting(hold);
     let trusting = authority.file();
-    let (trusting, absent) = (trusting.as_path(), Path::new("/nonexistent"));
+    let other_authority = Authority::new();
+    let other = other_authority.file();
+    let (trusting, other) = (trusting.as_path(), other.as_path());
     let ask = |store: &Path, scheme: &str, host: &str, address: SocketAddr, why: &str| {
         for name in ["ship", "ws"] {
             let request = format!("{name}|{scheme}://{host}:{}/", address.port());
-            let mut command = Command::new(AGENT);
-            command.env("SSL_CERT_FILE", store).args(["-d", "-t", "400", &request]);
-            let outcome = finish(&mut command);
+            let outcome = finish(agent_trusting(store).args(["-d", "-t", "400", &request]));
             let case = format!("{request} {outcome:?}");
             assert!(outcome.stdout.contains(why), "{why} {case}");
             assert_eq!(outcome.stdout.starts_with("up"), why == "up", "{case}");
@@ -266,7 +266,7 @@ fn wss_certificates_are_checked_against_the_systems_store() {
     };
     ask(trusting, "wss", "localhost", server.address, "up");
     ask(trusting, "wss", "127.0.0.1", server.address, "no valid certificate: it is for another");
-    ask(absent, "wss", "localhost", server.address, "no valid certificate: its issuer is unknown");
+    ask(other, "wss", "localhost", server.address, "no valid certificate: its issuer is unknown");
     ask(trusting, "wss", "localhost", by_http.address, "speaks no TLS");
     ask(trusting, "wss", "localhost", silent.address, NO_ANSWER);
     ask(trusting, "ws", "localhost", server.address, "sent no valid HTTP");

@@ -4,6 +4,7 @@ use crate::fuzzing::reply::reply_words;
 use crate::net::dns::{Family, Query};
 use crate::net::hosts;
 use crate::net::resolv_conf::ResolvConf;
+use crate::net::trust::validity;
 use crate::reply::line::Style;
 use crate::reply::maintenance;
 use crate::reply::outcome::Outcome;
@@ -11,7 +12,7 @@ use crate::values::cpu::{count_listed, parse_load_average};
 use crate::values::settings::LoadAverage;
 
 /// Reads the text as each of the small files: hosts, resolv.conf, the load average, the list of
-/// processors and the maintenance file.
+/// processors, a trusted certificate and the maintenance file.
 pub fn files(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for address in hosts::find("wcs.lan", &text) {
@@ -45,6 +46,9 @@ pub fn files(data: &[u8]) {
     if let Some(count) = count_listed(&text) {
         assert!(count >= text.trim().split(',').count());
     }
+
+    // Anything but a certificate is an error, never a panic.
+    let _ = validity(data);
 
     reply_words(&Outcome::Maintenance(maintenance::parse(data)), Style::default());
 }

@@ -12,5 +12,6 @@ pub mod resolver;
 pub mod secrets;
 pub mod tcp;
 pub mod tls;
+pub mod trust;
 pub mod url;
 pub mod websocket;

@@ -21,6 +21,7 @@ pub mod tls;
 pub mod websocket;
 pub mod websocket_faults;
 
+use std::ffi::OsStr;
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -91,6 +92,20 @@ pub fn outcome(output: std::process::Output, start: Instant) -> Outcome {
 /// Runs the agent with an empty standard input, and waits for its end.
 pub fn agent(args: &[&str]) -> Outcome {
     finish(Command::new(AGENT).args(args))
+}
+
+/// A command that runs the agent without the variables that name trusted certificates.
+pub fn agent_trusting_system() -> Command {
+    let mut command = Command::new(AGENT);
+    command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
+    command
+}
+
+/// A command that runs the agent. It trusts only the certificates in `file`.
+pub fn agent_trusting(file: impl AsRef<OsStr>) -> Command {
+    let mut command = agent_trusting_system();
+    command.env("SSL_CERT_FILE", file);
+    command
 }
 
 /// Removes the variables that cargo sets for the tests from a command that runs cargo again. With them,
