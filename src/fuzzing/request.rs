@@ -8,9 +8,11 @@ use std::time::Duration;
 use crate::cli::{self, Command};
 use crate::fuzzing::reply::reply_words;
 use crate::net::secrets::without_secrets;
+use crate::net::target::Target;
 use crate::net::url::{Origin, Url};
 use crate::reply::line::Style;
 use crate::reply::outcome::Outcome;
+use crate::request::allowed_urls::AllowedUrls;
 use crate::request::parsed::Request;
 use crate::request::thresholds::Thresholds;
 
@@ -40,8 +42,9 @@ fn parse(text: &str) -> Option<Request> {
         Ok(Some(request)) => {
             assert!(!is_empty);
             is_same_again(&request);
-            if let Some(url) = request.url() {
-                may_be_opened(url);
+            if let Some(target) = request.target() {
+                may_be_opened(&target.url);
+                only_what_is_allowed_may_be_opened(target);
             }
             Some(request)
         }
@@ -80,6 +83,38 @@ fn may_be_opened(url: &Url) {
         Ok(again) => assert_eq!(again.origin(), url.origin()),
         Err(error) => assert!(joined.uri().to_string().len() > 2048, "{joined}: {error}"),
     }
+}
+
+/// Checks what `--allow-url` allows: nothing without the option, and everything with `any`. An origin allows its
+/// own URLs with its own host, and no URL of another scheme, host or port.
+fn only_what_is_allowed_may_be_opened(target: &Target) {
+    let allow = |origin: &str| {
+        let mut allowed = AllowedUrls::default();
+        allowed.add(origin).is_ok() && allowed.allow(target)
+    };
+    assert!(!AllowedUrls::default().allow(target));
+    assert!(allow("any"));
+
+    let (uri, origin) = (target.url.uri(), target.url.origin());
+    let (scheme, host, port) = (uri.scheme_str().unwrap(), origin.host(), origin.port());
+    let is_own = match target.host.header() {
+        None => Some(true),
+        // The same IPv6 address or port may be written in several ways.
+        Some(header) if header.starts_with('[') || header.contains(":0") => None,
+        Some(header) => {
+            let header = header.to_ascii_lowercase();
+            Some(header == host || header == format!("{host}:{port}"))
+        }
+    };
+    let is_allowed = allow(&format!("{scheme}://{host}:{port}"));
+    assert!(is_own.is_none_or(|is_own| is_own == is_allowed), "{target:?}");
+    for other in ["http", "https", "ws", "wss"].map(|scheme| format!("{scheme}://{host}:{port}")) {
+        assert!(
+            other.starts_with(&format!("{}://", scheme.to_ascii_lowercase())) || !allow(&other)
+        );
+    }
+    assert!(!allow(&format!("{scheme}://{host}:{}", port ^ 1)), "{target:?}");
+    assert!(!allow(&format!("{scheme}://x{host}:{port}")), "{target:?}");
 }
 
 /// Checks that messages do not show the password in a word that is not a URL. The password is in the text

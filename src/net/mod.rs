@@ -4,10 +4,12 @@
 pub mod connection;
 pub mod dns;
 pub mod error;
+pub mod host;
 pub mod hosts;
 pub mod http;
 pub mod resolver;
 pub mod secrets;
+pub mod target;
 pub mod tcp;
 pub mod tls;
 pub mod url;
