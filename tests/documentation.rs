@@ -5,6 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 
+use common::agent;
 use common::requests::{form, services, thresholds};
 
 /// The forms of requests without the brackets around optional fields, such as `v1|URL|BLOCKS|HOST`.
