@@ -10,20 +10,40 @@ use crate::fuzzing::reply::reply_words;
 use crate::net::secrets::without_secrets;
 use crate::net::target::Target;
 use crate::net::url::{Origin, Url};
+use crate::process::request_line::Line;
 use crate::reply::line::Style;
 use crate::reply::outcome::Outcome;
+use crate::request::agent_send::AgentSend;
 use crate::request::allowed_urls::AllowedUrls;
 use crate::request::parsed::Request;
+use crate::request::rules::{Refusal, RequestRules};
 use crate::request::thresholds::Thresholds;
 
 /// The first line is the request of the command line, the second is HAProxy's. A request that is understood
-/// is the same after it was shown and parsed again. It names only URLs that may be opened. A message about
-/// a mistake shows no secret.
+/// is the same after it was shown and parsed again. It names only URLs that may be opened. HAProxy's line
+/// names only those that are allowed. A message about a mistake shows no secret.
 pub fn request(data: &[u8]) {
     let mut lines = data.splitn(2, |byte| *byte == b'\n');
-    let [first, second] = [lines.next(), lines.next()]
-        .map(|line| line.and_then(|line| parse(&String::from_utf8_lossy(line))));
-    is_same_again(&Request::combine(first, second));
+    let [first, second] = [lines.next(), lines.next()];
+    let [command_line, line] =
+        [first, second].map(|line| line.and_then(|line| parse(&String::from_utf8_lossy(line))));
+    is_same_again(&Request::combine(command_line.clone(), line.clone()));
+
+    let rules = RequestRules {
+        command_line: command_line.clone(),
+        agent_send: AgentSend::Optional,
+        allowed_urls: AllowedUrls::default(),
+    };
+    let line_target = line.as_ref().and_then(Request::target);
+    match rules.request(second.map(|line| Line::Whole(line.to_vec()))) {
+        Ok(served) => {
+            assert_eq!(line_target, None);
+            let asked = command_line.as_ref().and_then(Request::target);
+            assert!(served.target().is_none_or(|target| asked == Some(target)));
+        }
+        Err(Refusal::UrlNotAllowed(_)) => assert!(line_target.is_some()),
+        Err(_) => assert_eq!(line, None),
+    }
 }
 
 fn parse(text: &str) -> Option<Request> {
