@@ -147,9 +147,10 @@ fn shows_no_password(text: &str, shown: &str) {
         let parted = before_query.rsplit_once('@').or(rest.rsplit_once('@'));
         parted.is_some_and(|(user, _)| user.contains(PASSWORD) && Url::parse(word).is_err())
     };
-    // In a debug request, a # ends the word before it.
-    let is_between =
-        |c: char| c == '|' || c.is_whitespace() || (c == '#' && text.trim().starts_with("debug|"));
+    // Only ASCII spaces separate words: other ones may stand in the path of a URL. In a debug request, a # ends
+    // the word before it.
+    let is_debug = text.trim().starts_with("debug|");
+    let is_between = |c: char| c == '|' || c.is_ascii_whitespace() || (c == '#' && is_debug);
     let mut words = text.split(is_between);
     if text.matches(PASSWORD).count() == 1 && words.any(is_secret) {
         assert!(!shown.contains(PASSWORD), "{shown}");
