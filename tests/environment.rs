@@ -749,7 +749,11 @@ impl TracedRequests {
             input: TracedInput::Connection(format!("v1|http://{}|1000\n", server.address)),
             // The command line gives the opposite reply: ignoring the line would be noticed.
             ..TracedRequest::new(
-                if expected == "up" { &["cpu", "0"] } else { &["cpu", "1000000"] },
+                if expected == "up" {
+                    &["-a", "any", "cpu", "0"]
+                } else {
+                    &["-a", "any", "cpu", "1000000"]
+                },
                 expected,
             )
         };

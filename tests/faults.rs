@@ -45,6 +45,9 @@ const NO_UPGRADE: &str = "answered HTTP 200, no WebSocket upgrade";
 /// How many runs go on at the same time. Most of them wait for something.
 const WORKERS: usize = 24;
 
+/// With this a request line may name the services of this test.
+const ALLOW_ANY: [&str; 2] = ["--allow-url", "any"];
+
 /// The longest body that the agent reads, in bytes.
 const BODY_LIMIT: usize = 1 << 20;
 
@@ -752,11 +755,13 @@ impl Invocation {
         let line = format!("{request}\n");
         match self {
             Self::PipeAndArgument => on_pipe(command.args(request.split(' ')), ""),
-            Self::PipeAndLine => on_pipe(&mut command, &line),
+            Self::PipeAndLine => on_pipe(command.args(ALLOW_ANY), &line),
             Self::SocketAndArgument => {
                 Connection::open_to(command.args(request.split(' ')), b"").finish()
             }
-            Self::SocketAndLine => Connection::open_to(&mut command, line.as_bytes()).finish(),
+            Self::SocketAndLine => {
+                Connection::open_to(command.args(ALLOW_ANY), line.as_bytes()).finish()
+            }
             Self::Xinetd => under_xinetd(setup, fault, options, &line),
         }
     }
@@ -775,6 +780,7 @@ fn on_pipe(command: &mut Command, sent: &str) -> Outcome {
 /// Sends the request to an agent under xinetd, with the shipped service file.
 fn under_xinetd(setup: &Setup, fault: &Fault, options: &[String], line: &str) -> Outcome {
     let mut args = vec!["--agent-send", "required"];
+    args.extend(ALLOW_ANY);
     args.extend(options.iter().map(String::as_str));
     let args = args.join(" ");
     let environment = setup.trusted(fault);

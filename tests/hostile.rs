@@ -115,7 +115,7 @@ fn a_client_that_sends_for_ever_is_answered_in_time() {
             (&[0; 4096], &[0; 4096], none, TOO_LONG),
             (b"hls 7\n", b"hls 5\n", none, "up 100% # hls 5/7\n"),
             (b"hls 5\n", b"\n", slow, "down # hls 5/5\n"),
-            (b"h", b"l", slow, "fail # "),
+            (b"h", b"l", slow, "fail # the request line did not end in time\n"),
             (b" ", b" ", none, TOO_LONG),
         ] {
             let start = Instant::now();
@@ -281,10 +281,13 @@ impl Behaviour {
         match self {
             // The agent waits for a line only if one is required.
             Self::Silent => is_line_required,
-            // The agent waits for the end of a line that still grows, until it is too long.
-            Self::Dripping | Self::Resetting => true,
-            // The line is too long, or complete, or cannot come any more.
-            Self::Flooding | Self::NotReading | Self::HalfClosing => false,
+            // A line that has begun must end within 250 ms. The other lines are too long, or complete, or cannot
+            // come any more.
+            Self::Dripping
+            | Self::Resetting
+            | Self::Flooding
+            | Self::NotReading
+            | Self::HalfClosing => false,
         }
     }
 

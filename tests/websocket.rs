@@ -390,7 +390,7 @@ fn healthy_services() -> [(Server, String); 3] {
 }
 
 #[test]
-fn an_unknown_peer_may_only_name_allowed_servers() {
+fn a_line_may_only_name_allowed_servers() {
     for (server, request) in healthy_services() {
         let ask = |args: &[&str]| ask_over_unix_socket(args, format!("{request}\n").as_bytes());
         let (address, port) = (server.address, server.address.port());
@@ -408,9 +408,8 @@ fn an_unknown_peer_may_only_name_allowed_servers() {
         }
         assert!(server.requests().is_empty(), "no connection is opened");
         assert_eq!(ask(&["-w", "50", "-a", "ws://other", "-a", origin]), "up\n");
-        // A peer on a loopback address may name any URL, and so may the command line.
-        let required = ["-w", "50", "--agent-send", "required"];
-        Connection::open_after(&required, request.as_bytes()).finish().expect("up\n", 0);
+        assert_eq!(ask(&["-w", "50", "-a", "any"]), "up\n");
+        // The command line may name any URL.
         assert_eq!(ask_over_unix_socket(&[&request], b"\n"), "up\n");
     }
 }
@@ -428,7 +427,7 @@ fn a_line_replaces_a_websocket_request_that_hangs() {
             hold(stream);
         });
         let request = format!("ship|ws://{}", hanging.address);
-        let mut connection = Connection::open(&["-t", "10s", &request]);
+        let mut connection = Connection::open(&["-t", "10s", "-a", "any", &request]);
         wait_until("the server hangs", || hangs.load(Ordering::SeqCst).then_some(()));
         connection.send(format!("{line}\n").as_bytes());
         let outcome = connection.finish();

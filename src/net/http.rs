@@ -17,7 +17,8 @@ use ureq::{Agent, Body, http::Uri};
 
 use crate::net::connection::{Connection, STACK};
 use crate::net::error::AskError;
-use crate::net::url::{Origin, Url};
+use crate::net::target::Target;
+use crate::net::url::Origin;
 use crate::process::deadline::Deadline;
 use crate::process::memory;
 use crate::process::wait::Wait;
@@ -68,20 +69,18 @@ impl Response {
     }
 }
 
-/// Sends a GET request for `url`, and returns the response when its head has come. `host` replaces the
-/// `Host` header.
-pub fn get(url: &Url, host: Option<&str>, wait: &Wait) -> Result<Response, AskError> {
+/// Sends a GET request to `target`, and returns the response when its head has come.
+pub fn get(target: &Target, wait: &Wait) -> Result<Response, AskError> {
     memory::check_stack(STACK)?;
     memory::check_heap(MEMORY)?;
-    let connector = OriginConnector { origin: url.origin().clone(), wait: wait.clone() };
-    get_through(connector, url, host, wait.deadline())
+    let connector = OriginConnector { origin: target.url.origin().clone(), wait: wait.clone() };
+    get_through(connector, target, wait.deadline())
 }
 
 /// Like [`get`], but over the connection that `connector` makes, and without checking the memory.
 pub fn get_through(
     connector: impl Connector,
-    url: &Url,
-    host: Option<&str>,
+    Target { url, host }: &Target,
     deadline: Deadline,
 ) -> Result<Response, AskError> {
     // ureq's own time limits are not set: the connection watches the run's deadline.
@@ -97,7 +96,7 @@ pub fn get_through(
         .build();
     let agent = Agent::with_parts(config, connector, NoResolver);
     let mut request = agent.get(url.uri());
-    if let Some(host) = host {
+    if let Some(host) = host.header() {
         request = request.header("Host", host);
     }
     let response = request.call().map_err(|error| ask_error(error, deadline))?;

@@ -4,12 +4,14 @@
 pub mod connection;
 pub mod dns;
 pub mod error;
+pub mod host;
 pub mod hosts;
 pub mod http;
 pub mod name_server;
 pub mod resolv_conf;
 pub mod resolver;
 pub mod secrets;
+pub mod target;
 pub mod tcp;
 pub mod tls;
 pub mod trust;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::net::error::AskError;
 use crate::net::http;
+use crate::net::target::Target;
 use crate::net::url::Url;
 use crate::process::memory;
 use crate::process::wait::Wait;
@@ -59,7 +60,7 @@ impl Page {
     /// Fetches the page at `url`.
     pub fn fetch(url: &Url, wait: &Wait) -> Result<Self, PageError> {
         let shown = url.brief();
-        match http::get(url, None, wait).and_then(http::Response::read_success) {
+        match http::get(&Target::from(url.clone()), wait).and_then(http::Response::read_success) {
             Ok(body) => Ok(Self::new(shown, body)),
             Err(error) => Err(PageError { url: shown, problem: PageProblem::Ask(error) }),
         }
