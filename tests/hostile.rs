@@ -6,7 +6,6 @@ use std::io::ErrorKind::WouldBlock;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -300,8 +299,8 @@ impl Behaviour {
 }
 
 /// How many hostile clients are connected at the same time, and how many ordinary checks are made
-/// meanwhile.
-const CROWD_SIZE: usize = 1000;
+/// meanwhile. They come from the same address, which may have 1000 connections.
+const CROWD_SIZE: usize = 900;
 const CHECKS: usize = 50;
 
 /// How many clients connect in one round, in the place of those that were answered.
@@ -358,16 +357,8 @@ impl Crowd {
     }
 }
 
-/// Allows this process `count` descriptors.
-fn allow_descriptors(count: usize) {
-    let id = std::process::id().to_string();
-    let limit = format!("--nofile={count}:");
-    let status = Command::new("prlimit").args(["--pid", &id, &limit]).status();
-    assert!(status.expect("prlimit is installed").success());
-}
-
 #[test]
-fn a_thousand_hostile_clients_do_not_make_an_ordinary_check_late() {
+fn hundreds_of_hostile_clients_do_not_make_an_ordinary_check_late() {
     allow_descriptors(CROWD_SIZE + 500);
     for (name, shipped, is_line_required, behaviours) in [
         ("optional line", OPTIONAL, false, &Behaviour::ALL[..]),

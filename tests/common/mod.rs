@@ -594,6 +594,14 @@ impl Xinetd {
     }
 }
 
+/// Allows this process `count` descriptors.
+pub fn allow_descriptors(count: usize) {
+    let id = std::process::id().to_string();
+    let limit = format!("--nofile={count}:");
+    let status = Command::new("prlimit").args(["--pid", &id, &limit]).status();
+    assert!(status.expect("prlimit is installed").success());
+}
+
 /// The name of the user who runs the tests.
 pub fn user_name() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
