@@ -147,7 +147,10 @@ fn main() -> ExitCode {
         assert!(is_asked, "no client asks {name}");
     }
 
-    let args = format!("--describe --agent-send required --timeout {}", TIMEOUT.as_millis());
+    let args = format!(
+        "--describe --agent-send required --allow-url any --timeout {}",
+        TIMEOUT.as_millis()
+    );
     let shipped = include_str!("../xinetd/antelope-agent-check");
     let xinetd = Xinetd::start_file(shipped, &args);
     // The check whether xinetd listens was a connection too.

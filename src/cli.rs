@@ -12,11 +12,12 @@ use std::time::Duration;
 use lexopt::prelude::*;
 
 use crate::net::secrets::without_secrets;
-use crate::net::url::{Origin, Protocol, Url, UrlError};
+use crate::net::url::{Protocol, Url, UrlError};
 use crate::process::deadline::Deadline;
 use crate::reply::at_limit::{AtLimit, AtLimitError};
 use crate::reply::line::Style;
 use crate::request::agent_send::AgentSend;
+use crate::request::allowed_urls::AllowedUrls;
 use crate::text::decimal::decimal;
 use crate::values::settings::{LoadAverage, Settings};
 use crate::verdict::hysteresis::Hysteresis;
@@ -50,7 +51,7 @@ Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion;
   -d, --describe         add the reason to the reply, after a #
   -e, --explain          print a table of values and limits on standard error
       --agent-send MODE  HAProxy's line: optional, required, ignore [optional]
-  -a, --allow-url ORIGIN scheme://host[:port] that request lines may name
+  -a, --allow-url ORIGIN what request lines may name: scheme://host[:port], any
   -m, --maint-file PATH  reply what this file says while it exists
   -l, --syslog           log every reply that is not up
   -h, --help             print this help
@@ -68,7 +69,7 @@ pub struct Options {
     pub style: Style,
     pub explain: bool,
     pub agent_send: AgentSend,
-    pub allow_urls: Vec<Origin>,
+    pub allowed_urls: AllowedUrls,
     pub maint_file: Option<PathBuf>,
     /// A server at its limit is held until every value is below this percentage of its limit.
     pub recover_percent: Option<f64>,
@@ -89,7 +90,7 @@ impl Default for Options {
             style: Style::default(),
             explain: false,
             agent_send: AgentSend::Optional,
-            allow_urls: Vec::new(),
+            allowed_urls: AllowedUrls::default(),
             maint_file: None,
             recover_percent: None,
             state_file: None,
@@ -235,7 +236,7 @@ fn parse_next(
         Short('d') | Long("describe") => options.style.describe = true,
         Short('e') | Long("explain") => options.explain = true,
         Long("agent-send") => options.agent_send = parse_agent_send(value(parser)?)?,
-        Short('a') | Long("allow-url") => options.allow_urls.push(parse_origin(value(parser)?)?),
+        Short('a') | Long("allow-url") => allow_url(value(parser)?, &mut options.allowed_urls)?,
         Short('m') | Long("maint-file") => {
             options.maint_file = Some(path(parser, "--maint-file")?);
             options.style.is_ready = true;
@@ -277,9 +278,9 @@ fn parse_stats_url(text: String) -> Result<Url, OptionError> {
     Url::of(&text, Protocol::Http).map_err(|error| OptionError::Url { option, text, error })
 }
 
-fn parse_origin(text: String) -> Result<Origin, OptionError> {
+fn allow_url(text: String, allowed_urls: &mut AllowedUrls) -> Result<(), OptionError> {
     let option = "--allow-url";
-    Origin::parse(&text).map_err(|error| OptionError::Url { option, text, error })
+    allowed_urls.add(&text).map_err(|error| OptionError::Url { option, text, error })
 }
 
 fn parse_weight_from(text: String) -> Result<f64, OptionError> {

@@ -52,7 +52,7 @@ pub fn run() -> ExitCode {
     panics::silence();
     signals::ignore_timers();
     let input = Input::of_process();
-    // Read now: when the peer has left, its address is lost.
+    // For the log. Read now: when the peer has left, its address is lost.
     let peer = Peer::of(input);
     let (options, panic) = match panics::catch(|| cli::parse(env::args_os().skip(1))) {
         Ok(Command::Print(text)) => return print(text),
@@ -61,8 +61,9 @@ pub fn run() -> ExitCode {
     };
     let deadline = Deadline::new(start, options.timeout);
     let evaluation = match panic {
-        None => panics::catch(|| answer(&options, input, &peer, deadline))
-            .unwrap_or_else(Evaluation::from),
+        None => {
+            panics::catch(|| answer(&options, input, deadline)).unwrap_or_else(Evaluation::from)
+        }
         Some(panic) => Evaluation::from(panic),
     };
     let reply = panics::catch(|| Reply::new(&evaluation.outcome, options.style))
@@ -84,7 +85,7 @@ fn print(text: &str) -> ExitCode {
 }
 
 /// Evaluates the request, unless a maintenance file gives the reply.
-fn answer(options: &Options, input: Input, peer: &Peer, deadline: Deadline) -> Evaluation {
+fn answer(options: &Options, input: Input, deadline: Deadline) -> Evaluation {
     let maint_file = options.maint_file.as_deref();
     if let Some(reply) = maint_file.and_then(|path| maintenance::read(path, deadline)) {
         return Outcome::Maintenance(reply).into();
@@ -93,8 +94,9 @@ fn answer(options: &Options, input: Input, peer: &Peer, deadline: Deadline) -> E
     confinement::confine(hysteresis.as_ref().and_then(Hysteresis::folder));
     match &options.misuse {
         Some(misuse) => Outcome::NotUnderstood(Arc::clone(misuse).into()).into(),
-        None => serve(options, hysteresis.as_ref(), input, peer, deadline)
-            .unwrap_or_else(Evaluation::from),
+        None => {
+            serve(options, hysteresis.as_ref(), input, deadline).unwrap_or_else(Evaluation::from)
+        }
     }
 }
 
@@ -103,14 +105,12 @@ fn serve(
     options: &Options,
     hysteresis: Option<&Hysteresis>,
     input: Input,
-    peer: &Peer,
     deadline: Deadline,
 ) -> Result<Evaluation, Refusal> {
     let rules = RequestRules {
         command_line: parse(&options.words)?,
         agent_send: options.agent_send,
-        allow_urls: options.allow_urls.clone(),
-        peer: peer.clone(),
+        allowed_urls: options.allowed_urls.clone(),
     };
     evaluate(&rules, RequestLine::new(input), &options.settings, hysteresis, deadline)
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use common::agent;
-use common::requests::{services, thresholds};
+use common::requests::{form, services, thresholds};
 
 /// The forms of requests without the brackets around optional fields, such as `v1|URL|BLOCKS|HOST`.
 type Forms = BTreeSet<String>;
@@ -16,14 +16,6 @@ fn program() -> Forms {
     let mut forms: Forms = services().iter().map(|name| form(name)).collect();
     forms.insert("debug|REPLY".to_owned());
     forms
-}
-
-/// The form that the program names when a request to this service has too many fields.
-fn form(service: &str) -> String {
-    let servers = ["http://127.0.0.1:1", "ws://127.0.0.1:1", "127.0.0.1:1"];
-    let errors = servers.map(|server| agent(&[&format!("{service}|{server}||||||x")]).stderr);
-    let form = errors.iter().find_map(|error| error.trim_end().split_once(" has more than "));
-    form.unwrap_or_else(|| panic!("{service}: no form in {errors:?}")).1.to_owned()
 }
 
 fn read(path: &str) -> String {

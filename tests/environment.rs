@@ -749,7 +749,11 @@ impl TracedRequests {
             input: TracedInput::Connection(format!("v1|http://{}|1000\n", server.address)),
             // The command line gives the opposite reply: ignoring the line would be noticed.
             ..TracedRequest::new(
-                if expected == "up" { &["cpu", "0"] } else { &["cpu", "1000000"] },
+                if expected == "up" {
+                    &["-a", "any", "cpu", "0"]
+                } else {
+                    &["-a", "any", "cpu", "1000000"]
+                },
                 expected,
             )
         };
@@ -778,7 +782,7 @@ impl TracedRequests {
                 ..TracedRequest::new(&["-u", &named_url, "hls", "6"], "up 100%")
             },
             TracedRequest {
-                start: vec!["env".to_owned(), trusting],
+                start: ["env", "-u", "SSL_CERT_DIR", &trusting].map(str::to_owned).to_vec(),
                 ..TracedRequest::new(&["-u", &tls_url, "hls", "6"], "up 100%")
             },
             TracedRequest::new(&[&format!("ship|ws://{}|1000", ship.address)], "up"),

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,6 +44,9 @@ const NO_UPGRADE: &str = "answered HTTP 200, no WebSocket upgrade";
 
 /// How many runs go on at the same time. Most of them wait for something.
 const WORKERS: usize = 24;
+
+/// With this a request line may name the services of this test.
+const ALLOW_ANY: [&str; 2] = ["--allow-url", "any"];
 
 /// The longest body that the agent reads, in bytes.
 const BODY_LIMIT: usize = 1 << 20;
@@ -223,6 +227,8 @@ enum Behaviour {
     OtherHost,
     /// The agent does not trust the authority that signed the certificate.
     UntrustedAuthority,
+    /// The variable for trusted certificates names this file.
+    Store(&'static str),
     /// The service speaks TLS and the URL does not.
     UnexpectedTls,
     /// After the head of the request has been read.
@@ -554,6 +560,18 @@ fn faults(kind: &Kind) -> Vec<Fault> {
                 "no valid certificate",
                 Behaviour::UntrustedAuthority,
             ),
+            fault(
+                "should be trusted by a file that is missing",
+                Unmeasured,
+                "SSL_CERT_FILE does not exist",
+                Behaviour::Store("/nonexistent"),
+            ),
+            fault(
+                "should be trusted by a file that is empty",
+                Unmeasured,
+                "SSL_CERT_FILE holds no certificate",
+                Behaviour::Store("/dev/null"),
+            ),
         ]);
     } else {
         faults.push(fault(
@@ -688,6 +706,7 @@ impl Setup {
                 place(own_host, server)
             }
             Behaviour::OtherHost => place("127.0.0.1", over_tls(&self.authority, nothing)),
+            Behaviour::Store(_) => place(own_host, over_tls(&self.authority, nothing)),
             Behaviour::UntrustedAuthority => {
                 place(own_host, over_tls(&self.untrusted_authority, nothing))
             }
@@ -707,13 +726,22 @@ impl Setup {
         }
     }
 
+    /// The variables that name trusted certificates.
+    fn trusted(&self, fault: &Fault) -> [(&'static str, PathBuf); 2] {
+        let file = match fault.behaviour {
+            Behaviour::Store(file) => file.into(),
+            _ => self.authority.file(),
+        };
+        [("SSL_CERT_FILE", file), ("SSL_CERT_DIR", PathBuf::new())]
+    }
+
     /// A command that runs the agent.
     fn agent(&self, fault: &Fault) -> Command {
         let mut command = match fault.behaviour {
             Behaviour::HostInIsolation(_) => self.isolated_network.agent(),
             _ => Command::new(AGENT),
         };
-        command.env("SSL_CERT_FILE", self.authority.file());
+        command.envs(self.trusted(fault));
         command
     }
 }
@@ -744,11 +772,13 @@ impl Invocation {
         let line = format!("{request}\n");
         match self {
             Self::PipeAndArgument => on_pipe(command.args(request.split(' ')), ""),
-            Self::PipeAndLine => on_pipe(&mut command, &line),
+            Self::PipeAndLine => on_pipe(command.args(ALLOW_ANY), &line),
             Self::SocketAndArgument => {
                 Connection::open_to(command.args(request.split(' ')), b"").finish()
             }
-            Self::SocketAndLine => Connection::open_to(&mut command, line.as_bytes()).finish(),
+            Self::SocketAndLine => {
+                Connection::open_to(command.args(ALLOW_ANY), line.as_bytes()).finish()
+            }
             Self::Xinetd => under_xinetd(setup, fault, options, &line),
         }
     }
@@ -767,12 +797,14 @@ fn on_pipe(command: &mut Command, sent: &str) -> Outcome {
 /// Sends the request to an agent under xinetd, with the shipped service file.
 fn under_xinetd(setup: &Setup, fault: &Fault, options: &[String], line: &str) -> Outcome {
     let mut args = vec!["--agent-send", "required"];
+    args.extend(ALLOW_ANY);
     args.extend(options.iter().map(String::as_str));
     let args = args.join(" ");
-    let environment = [("SSL_CERT_FILE", setup.authority.file())];
+    let environment = setup.trusted(fault);
     let timeout = fault.timeout();
     let has_page = options.iter().any(|option| option == "-u");
     let is_isolated = matches!(fault.behaviour, Behaviour::HostInIsolation(_));
+    let is_shared = !has_page && !is_isolated && !matches!(fault.behaviour, Behaviour::Store(_));
     let shipped = if has_page {
         include_str!("../xinetd/haproxy-agent-check")
     } else {
@@ -781,7 +813,7 @@ fn under_xinetd(setup: &Setup, fault: &Fault, options: &[String], line: &str) ->
     let idle = || {
         let mut idle = setup.idle_instances.lock().unwrap();
         let place = idle.iter().position(|(each, _)| *each == timeout)?;
-        (!has_page && !is_isolated).then(|| idle.swap_remove(place).1)
+        is_shared.then(|| idle.swap_remove(place).1)
     };
     let xinetd = match idle() {
         Some(xinetd) => xinetd,
@@ -794,7 +826,7 @@ fn under_xinetd(setup: &Setup, fault: &Fault, options: &[String], line: &str) ->
     let stdout = ask(xinetd.address, line.as_bytes());
     let took = start.elapsed();
     xinetd.wait_until_idle();
-    if !has_page && !is_isolated {
+    if is_shared {
         setup.idle_instances.lock().unwrap().push((timeout, xinetd));
     }
     Outcome { stdout, stderr: String::new(), exit_status: None, took }

@@ -6,7 +6,6 @@ use std::io::ErrorKind::WouldBlock;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -115,7 +114,7 @@ fn a_client_that_sends_for_ever_is_answered_in_time() {
             (&[0; 4096], &[0; 4096], none, TOO_LONG),
             (b"hls 7\n", b"hls 5\n", none, "up 100% # hls 5/7\n"),
             (b"hls 5\n", b"\n", slow, "down # hls 5/5\n"),
-            (b"h", b"l", slow, "fail # "),
+            (b"h", b"l", slow, "fail # the request line did not end in time\n"),
             (b" ", b" ", none, TOO_LONG),
         ] {
             let start = Instant::now();
@@ -281,10 +280,13 @@ impl Behaviour {
         match self {
             // The agent waits for a line only if one is required.
             Self::Silent => is_line_required,
-            // The agent waits for the end of a line that still grows, until it is too long.
-            Self::Dripping | Self::Resetting => true,
-            // The line is too long, or complete, or cannot come any more.
-            Self::Flooding | Self::NotReading | Self::HalfClosing => false,
+            // A line that has begun must end within 250 ms. The other lines are too long, or complete, or cannot
+            // come any more.
+            Self::Dripping
+            | Self::Resetting
+            | Self::Flooding
+            | Self::NotReading
+            | Self::HalfClosing => false,
         }
     }
 
@@ -297,8 +299,8 @@ impl Behaviour {
 }
 
 /// How many hostile clients are connected at the same time, and how many ordinary checks are made
-/// meanwhile.
-const CROWD_SIZE: usize = 1000;
+/// meanwhile. They come from the same address, which may have 1000 connections.
+const CROWD_SIZE: usize = 900;
 const CHECKS: usize = 50;
 
 /// How many clients connect in one round, in the place of those that were answered.
@@ -355,16 +357,8 @@ impl Crowd {
     }
 }
 
-/// Allows this process `count` descriptors.
-fn allow_descriptors(count: usize) {
-    let id = std::process::id().to_string();
-    let limit = format!("--nofile={count}:");
-    let status = Command::new("prlimit").args(["--pid", &id, &limit]).status();
-    assert!(status.expect("prlimit is installed").success());
-}
-
 #[test]
-fn a_thousand_hostile_clients_do_not_make_an_ordinary_check_late() {
+fn hundreds_of_hostile_clients_do_not_make_an_ordinary_check_late() {
     allow_descriptors(CROWD_SIZE + 500);
     for (name, shipped, is_line_required, behaviours) in [
         ("optional line", OPTIONAL, false, &Behaviour::ALL[..]),

@@ -3,9 +3,10 @@
 mod common;
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, mpsc};
 use std::thread;
@@ -14,31 +15,6 @@ use std::time::{Duration, Instant};
 use common::*;
 
 const PAGE: [(&str, &str); 2] = [("streams_hls", "10"), ("streams_rtmp_in", "10")];
-
-/// Runs the agent with this standard input.
-fn agent_on(stdin: impl Into<Stdio>, args: &[&str]) -> Outcome {
-    let start = Instant::now();
-    outcome(Command::new(AGENT).args(args).stdin(stdin).output().unwrap(), start)
-}
-
-/// Runs the agent with these bytes on a pipe that is then closed.
-fn agent_on_pipe(sent: &[u8], args: &[&str]) -> Outcome {
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    writer.write_all(sent).unwrap();
-    drop(writer);
-    agent_on(OwnedFd::from(reader), args)
-}
-
-fn agent_on_file(content: &[u8], args: &[&str]) -> Outcome {
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(content).unwrap();
-    file.rewind().unwrap();
-    agent_on(file, args)
-}
-
-fn agent_on_socket(sent: &[u8], args: &[&str]) -> Outcome {
-    Connection::open_after(args, sent).finish()
-}
 
 /// A server, a channel that says when it was asked, and a channel that lets it answer with [`PAGE`].
 fn slow_server() -> (Server, mpsc::Receiver<()>, mpsc::Sender<()>) {
@@ -119,22 +95,118 @@ fn a_line_may_come_in_pieces() {
     connection.finish().expect("down\n", 1);
 }
 
-#[test]
-fn a_line_that_never_ends_is_fail_at_the_timeout() {
-    let mut connection = Connection::open_after(&["cpu", "-t", "400"], b"cpu");
-    let mut peer = connection.peer.try_clone().unwrap();
-    let drip = thread::spawn(move || {
-        while peer.write_all(b" ").is_ok() {
-            thread::sleep(Duration::from_millis(10));
+/// How long after its first byte a line must have ended, by the contract.
+const LINE_TIME: Duration = Duration::from_millis(250);
+
+const UNFINISHED: &str = "fail # the request line did not end in time\n";
+
+/// Sends spaces, one every 20 ms, until nobody reads them any more. Keeps the other end open.
+fn drip(mut to: impl Write + Send + 'static) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        while to.write_all(b" ").is_ok() {
+            thread::sleep(Duration::from_millis(20));
         }
-    });
-    let mut line = [0; 200];
-    let count = connection.peer.read(&mut line).unwrap();
-    let took = connection.start.elapsed();
-    assert_eq!(&line[..count], b"fail # the request line did not end in time\n");
-    assert!(took < Duration::from_millis(400) + TOLERANCE, "{took:?}");
-    assert_eq!(connection.agent.wait().code(), Some(2));
+    })
+}
+
+/// Runs the agent with this beginning of a line on a connection, then sends slowly. Returns the reply, the exit
+/// status, and how long it took.
+fn agent_on_slow_socket(begin: &[u8], args: &[&str]) -> Outcome {
+    let mut connection = Connection::open_after(args, begin);
+    let drip = drip(connection.peer.try_clone().unwrap());
+    let outcome = first_line(&mut connection);
     drip.join().unwrap();
+    outcome
+}
+
+/// Reads the reply. The connection may be reset afterwards, because more bytes came.
+fn first_line(connection: &mut Connection) -> Outcome {
+    let mut stdout = String::new();
+    BufReader::new(&connection.peer).read_line(&mut stdout).unwrap();
+    let took = connection.start.elapsed();
+    let exit_status = connection.agent.wait().code();
+    Outcome { stdout, stderr: String::new(), exit_status, took }
+}
+
+/// The same with a pipe.
+fn agent_on_slow_pipe(begin: &[u8], args: &[&str]) -> Outcome {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(begin).unwrap();
+    let drip = drip(writer);
+    let outcome = agent_on(OwnedFd::from(reader), args);
+    drip.join().unwrap();
+    outcome
+}
+
+/// The same with a Unix socket.
+fn agent_on_slow_unix_socket(begin: &[u8], args: &[&str]) -> Outcome {
+    let (mut peer, connection) = UnixStream::pair().unwrap();
+    peer.write_all(begin).unwrap();
+    let drip = drip(peer);
+    let outcome = agent_on(OwnedFd::from(connection), args);
+    drip.join().unwrap();
+    outcome
+}
+
+#[test]
+fn a_line_must_end_within_250_ms_of_its_first_byte() {
+    type Run = fn(&[u8], &[&str]) -> Outcome;
+    let required = ["cpu", "-t", "10s", "--agent-send", "required"];
+    let optional = ["cpu", "-t", "10s"];
+    for (run, args) in [
+        (agent_on_slow_socket as Run, &required[..]),
+        (agent_on_slow_socket, &optional),
+        (agent_on_slow_unix_socket, &required),
+        (agent_on_slow_unix_socket, &optional),
+        (agent_on_slow_pipe, &required),
+    ] {
+        let outcome = run(b"cpu", args);
+        outcome.expect(UNFINISHED, 2);
+        assert!(outcome.took >= LINE_TIME - Duration::from_millis(10), "{outcome:?}");
+        assert!(outcome.took < LINE_TIME + TOLERANCE, "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_line_that_has_begun_does_not_outlast_a_shorter_timeout() {
+    let args = ["cpu 1000000", "-t", "150", "--agent-send", "required"];
+    let limit = Duration::from_millis(150) + TOLERANCE;
+    for run in [agent_on_slow_socket, agent_on_slow_unix_socket] {
+        let outcome = run(b"cpu 0", &args);
+        outcome.expect(UNFINISHED, 2);
+        assert!(outcome.took < limit, "{outcome:?}");
+    }
+    // On a pipe, what has arrived by the timeout is the line.
+    let outcome = agent_on_slow_pipe(b"cpu 0", &args);
+    outcome.expect("down\n", 1);
+    assert!(outcome.took < limit, "{outcome:?}");
+}
+
+#[test]
+fn a_line_that_begins_while_the_page_is_awaited_must_end_within_250_ms_too() {
+    let server = Server::start(hold);
+    let mut connection = Connection::open(&["-u", &server.url(), "-t", "10s", "hls"]);
+    wait_until("the page is asked", || server.requests().pop());
+    connection.start = Instant::now();
+    let drip = drip(connection.peer.try_clone().unwrap());
+    let outcome = first_line(&mut connection);
+    drip.join().unwrap();
+    outcome.expect(UNFINISHED, 2);
+    assert!(outcome.took < LINE_TIME + TOLERANCE, "{outcome:?}");
+}
+
+#[test]
+fn a_flood_of_single_bytes_does_not_hold_a_run() {
+    for args in [&["cpu", "-t", "10s"][..], &["-t", "10s", "--agent-send", "required"]] {
+        let mut connection = Connection::open_after(args, b"c");
+        let mut peer = connection.peer.try_clone().unwrap();
+        let flood = thread::spawn(move || while peer.write_all(b" ").is_ok() {});
+        let outcome = first_line(&mut connection);
+        flood.join().unwrap();
+        // Whichever limit is reached first: the length or the time.
+        assert!(outcome.stdout.starts_with("fail # the request line "), "{outcome:?}");
+        assert!(outcome.took < LINE_TIME + TOLERANCE, "{outcome:?}");
+    }
 }
 
 #[test]
@@ -359,14 +431,10 @@ fn a_client_that_sends_for_ever_is_answered_in_time() {
         // Sends faster than the agent reads, so that there is always more to read.
         while peer.write_all(&[b'x'; 1 << 16]).is_ok() {}
     });
-    let mut reply = [0; 200];
-    let length = connection.peer.read(&mut reply).unwrap();
-    let took = connection.start.elapsed();
-    let reply = std::str::from_utf8(&reply[..length]).unwrap();
+    let outcome = first_line(&mut connection);
     let expected = ["up 100%\n", "fail # the request line is longer than 1024 bytes\n"];
-    assert!(expected.contains(&reply), "{reply}");
-    assert!(took < Duration::from_millis(500) + TOLERANCE, "{took:?}");
-    connection.agent.wait();
+    assert!(expected.contains(&outcome.stdout.as_str()), "{outcome:?}");
+    assert!(outcome.took < Duration::from_millis(500) + TOLERANCE, "{outcome:?}");
     let took = connection.start.elapsed();
     assert!(took < Duration::from_millis(500) + TOLERANCE, "{took:?}");
     flood.join().unwrap();

@@ -1,4 +1,5 @@
-//! The layers of `src`: what a file may use, so that a reader can go from the bottom to the top.
+//! The layers of `src`: what a file may use, so that a reader can go from the bottom to the top. Also the
+//! actions that the workflows use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -161,4 +162,21 @@ fn a_circle_is_found() {
     assert_eq!(circle(&parse(&with_table)).map(|circle| circle.len()), Some(2));
     sources.insert("text::b".to_owned(), source("use crate::text::{\n    a::A,\n};\n"));
     assert_eq!(circle(&parse(&sources)).map(|circle| circle.len()), Some(2));
+}
+
+#[test]
+fn the_workflows_name_every_action_by_its_commit() {
+    let mut actions = 0;
+    for entry in fs::read_dir(".github/workflows").unwrap() {
+        let path = entry.unwrap().path();
+        for line in fs::read_to_string(&path).unwrap().lines() {
+            let Some((_, action)) = line.split_once("uses:") else { continue };
+            actions += 1;
+            let (action, version) = action.split_once(" # ").unwrap_or((action, ""));
+            let commit = action.trim().split_once('@').map_or("", |(_, commit)| commit);
+            let is_commit = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+            assert!(is_commit && version.starts_with('v'), "{}: {line}", path.display());
+        }
+    }
+    assert!(actions > 0, "no workflow uses an action");
 }

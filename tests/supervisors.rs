@@ -5,8 +5,10 @@ mod common;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -106,8 +108,8 @@ fn wcs(page: Arc<Mutex<Vec<u8>>>) -> Server {
     Server::page_at((Ipv4Addr::LOCALHOST, 8081).into(), page)
 }
 
-/// The user id and the arguments of the only agent that runs.
-fn only_agent(xinetd: &Xinetd) -> (String, String) {
+/// The user id, the arguments and the limit on the address space of the only agent that runs.
+fn only_agent(xinetd: &Xinetd) -> (String, String, String) {
     let id = wait_until("an agent runs", || match &xinetd.children()[..] {
         [id] => {
             let args = fs::read_to_string(format!("/proc/{id}/cmdline")).ok()?;
@@ -119,12 +121,17 @@ fn only_agent(xinetd: &Xinetd) -> (String, String) {
     let args = args.split_terminator('\0').skip(1).collect::<Vec<_>>().join(" ");
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:\t")).unwrap();
-    (ids.split('\t').next().unwrap().to_owned(), args)
+    let limits = fs::read_to_string(format!("/proc/{id}/limits")).unwrap();
+    let mut limits = limits.lines();
+    let memory = limits.find_map(|line| line.strip_prefix("Max address space ")).unwrap();
+    let memory = memory.split_whitespace().next().unwrap().to_owned();
+    (ids.split('\t').next().unwrap().to_owned(), args, memory)
 }
 
 #[test]
 fn the_shipped_xinetd_files_run_unchanged() {
     let nobody = finish(Command::new("id").args(["-u", "nobody"])).stdout.trim().to_owned();
+    let memory = (64 * 1024 * 1024).to_string();
     with_installed_xinetd(|xinetd| {
         let page = Arc::new(Mutex::new(busy_page()));
         let _wcs = wcs(page.clone());
@@ -133,7 +140,8 @@ fn the_shipped_xinetd_files_run_unchanged() {
         let guard = page.lock().unwrap();
         let balancer = *allowed_clients(MEDIA_SERVICE).last().unwrap();
         let mut client = connect_from(balancer, media);
-        let expected = (nobody.clone(), setting(MEDIA_SERVICE, "server_args").to_owned());
+        let args = setting(MEDIA_SERVICE, "server_args").to_owned();
+        let expected = (nobody.clone(), args, memory.clone());
         assert_eq!(only_agent(xinetd), expected);
         drop(guard);
         let mut reply = String::new();
@@ -147,7 +155,7 @@ fn the_shipped_xinetd_files_run_unchanged() {
         let antelope = (Ipv4Addr::LOCALHOST, 1337).into();
         // The agent waits for the line.
         let mut client = connect_from(Ipv4Addr::LOCALHOST, antelope);
-        let expected = (nobody, setting(ANTELOPE_SERVICE, "server_args").to_owned());
+        let expected = (nobody, setting(ANTELOPE_SERVICE, "server_args").to_owned(), memory);
         assert_eq!(only_agent(xinetd), expected);
         client.write_all(b"v1|http://127.0.0.1:8888|240\n").unwrap();
         let mut reply = String::new();
@@ -200,6 +208,134 @@ fn xinetd_refuses_a_client_that_only_from_of_the_shipped_file_does_not_name() {
             assert_eq!(ask_from(client, antelope, line), "up # asked\n");
         }
         assert_eq!(ask_from(Ipv4Addr::new(127, 0, 0, 2), antelope, line), "");
+    });
+}
+
+#[test]
+fn the_shipped_files_give_one_source_at_most_half_of_the_connections() {
+    let number = |file: &str, key: &str| setting(file, key).parse::<u32>().unwrap();
+    for file in [MEDIA_SERVICE, ANTELOPE_SERVICE] {
+        assert!(number(file, "per_source") * 2 <= number(file, "instances"), "{file}");
+    }
+    for file in [
+        include_str!("../systemd/haproxy-agent-check.socket"),
+        include_str!("../systemd/antelope-agent-check.socket"),
+    ] {
+        let most = number(file, "MaxConnections");
+        assert!(number(file, "MaxConnectionsPerSource") * 2 <= most, "{file}");
+    }
+}
+
+/// A source that opens more connections than xinetd allows it, and each again as soon as it ends.
+struct HostileSource {
+    source: Ipv4Addr,
+    target: SocketAddr,
+    /// How many connections it wants to have at the same time.
+    connections: usize,
+    /// What it sends on each connection, again and again.
+    sent: &'static [u8],
+    /// How many connections were closed without an answer.
+    refused: AtomicUsize,
+    opened: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+impl HostileSource {
+    fn new(source: Ipv4Addr, target: SocketAddr, connections: usize, sent: &'static [u8]) -> Self {
+        let [refused, opened] = [0, 0].map(AtomicUsize::new);
+        let is_over = AtomicBool::new(false);
+        Self { source, target, connections, sent, refused, opened, is_over }
+    }
+
+    fn open(&self) -> TcpStream {
+        self.opened.fetch_add(1, Ordering::SeqCst);
+        let stream = connect_from(self.source, self.target);
+        stream.set_nonblocking(true).unwrap();
+        stream
+    }
+
+    fn run(&self) {
+        let mut clients = Vec::new();
+        while !self.is_over.load(Ordering::SeqCst) {
+            for client in &mut clients {
+                let stream: &mut TcpStream = client;
+                // The connection may be closed.
+                let _ = stream.write(self.sent);
+                match stream.read(&mut [0; 256]) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                    Err(_) | Ok(0) => self.refused.fetch_add(1, Ordering::SeqCst),
+                    Ok(_) => 0,
+                };
+                *client = self.open();
+            }
+            for _ in 0..10.min(self.connections - clients.len()) {
+                clients.push(self.open());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Runs while `part` runs.
+    fn attack_during(&self, part: impl FnOnce()) {
+        thread::scope(|scope| {
+            scope.spawn(|| self.run());
+            // A failure must not keep the source from ending.
+            let result = catch_unwind(AssertUnwindSafe(part));
+            self.is_over.store(true, Ordering::SeqCst);
+            result.unwrap_or_else(|panic| resume_unwind(panic));
+        });
+    }
+}
+
+/// Checks from an address that each check is answered before HAProxy's next one, 2 s later. Returns the
+/// longest time.
+fn check_from(client: Ipv4Addr, address: SocketAddr, line: &str, reply: &str) -> Duration {
+    let times = (0..100).map(|n| {
+        let start = Instant::now();
+        assert_eq!(ask_from(client, address, line), reply, "check {n}");
+        start.elapsed()
+    });
+    let longest = times.max().unwrap();
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
+    longest
+}
+
+#[test]
+fn a_hostile_load_balancer_under_xinetd_does_not_keep_out_another_one() {
+    let limit: usize = setting(MEDIA_SERVICE, "per_source").parse().unwrap();
+    allow_descriptors(limit + 500);
+    let balancers = allowed_clients(MEDIA_SERVICE).into_iter().filter(|it| !it.is_loopback());
+    let [hostile, honest] = balancers.collect::<Vec<_>>()[..] else { panic!("two load balancers") };
+    let media = (MEDIA_SERVER, 9707).into();
+    // It sends its line byte by byte.
+    with_installed_xinetd(|_| {
+        let _wcs = wcs(Arc::new(Mutex::new(busy_page())));
+        let source = HostileSource::new(hostile, media, limit + 100, b"h");
+        source.attack_during(|| {
+            wait_until("it has opened more connections than it may have", || {
+                (source.opened.load(Ordering::SeqCst) > limit + 100).then_some(())
+            });
+            let longest = check_from(honest, media, "", BUSY_REPLY);
+            println!("byte by byte: {:?} opened, {longest:?}", source.opened);
+        });
+    });
+    // The agent waits for its line until the timeout.
+    OwnNetwork::new(&[hostile, honest, MEDIA_SERVER]).run(|| {
+        let args = "--describe --timeout 5s --agent-send required";
+        let xinetd = Xinetd::start_at(media, MEDIA_SERVICE, args);
+        let source = HostileSource::new(hostile, media, limit + 100, b"");
+        source.attack_during(|| {
+            wait_until("xinetd refuses its connections", || {
+                (source.refused.load(Ordering::SeqCst) > 100).then_some(())
+            });
+            let agents = xinetd.children().len();
+            let longest = check_from(honest, media, "debug|up # asked\n", "up # asked\n");
+            println!(
+                "silent: {:?} opened, {:?} refused, {agents} agents, {longest:?}",
+                source.opened, source.refused
+            );
+        });
+        xinetd.wait_until_idle();
     });
 }
 

@@ -250,13 +250,13 @@ fn wss_certificates_are_checked_against_the_systems_store() {
     });
     let silent = Server::accepting(hold);
     let trusting = authority.file();
-    let (trusting, absent) = (trusting.as_path(), Path::new("/nonexistent"));
+    let other_authority = Authority::new();
+    let other = other_authority.file();
+    let (trusting, other) = (trusting.as_path(), other.as_path());
     let ask = |store: &Path, scheme: &str, host: &str, address: SocketAddr, why: &str| {
         for name in ["ship", "ws"] {
             let request = format!("{name}|{scheme}://{host}:{}/", address.port());
-            let mut command = Command::new(AGENT);
-            command.env("SSL_CERT_FILE", store).args(["-d", "-t", "400", &request]);
-            let outcome = finish(&mut command);
+            let outcome = finish(agent_trusting(store).args(["-d", "-t", "400", &request]));
             let case = format!("{request} {outcome:?}");
             assert!(outcome.stdout.contains(why), "{why} {case}");
             assert_eq!(outcome.stdout.starts_with("up"), why == "up", "{case}");
@@ -266,7 +266,7 @@ fn wss_certificates_are_checked_against_the_systems_store() {
     };
     ask(trusting, "wss", "localhost", server.address, "up");
     ask(trusting, "wss", "127.0.0.1", server.address, "no valid certificate: it is for another");
-    ask(absent, "wss", "localhost", server.address, "no valid certificate: its issuer is unknown");
+    ask(other, "wss", "localhost", server.address, "no valid certificate: its issuer is unknown");
     ask(trusting, "wss", "localhost", by_http.address, "speaks no TLS");
     ask(trusting, "wss", "localhost", silent.address, NO_ANSWER);
     ask(trusting, "ws", "localhost", server.address, "sent no valid HTTP");
@@ -390,7 +390,7 @@ fn healthy_services() -> [(Server, String); 3] {
 }
 
 #[test]
-fn an_unknown_peer_may_only_name_allowed_servers() {
+fn a_line_may_only_name_allowed_servers() {
     for (server, request) in healthy_services() {
         let ask = |args: &[&str]| ask_over_unix_socket(args, format!("{request}\n").as_bytes());
         let (address, port) = (server.address, server.address.port());
@@ -408,9 +408,8 @@ fn an_unknown_peer_may_only_name_allowed_servers() {
         }
         assert!(server.requests().is_empty(), "no connection is opened");
         assert_eq!(ask(&["-w", "50", "-a", "ws://other", "-a", origin]), "up\n");
-        // A peer on a loopback address may name any URL, and so may the command line.
-        let required = ["-w", "50", "--agent-send", "required"];
-        Connection::open_after(&required, request.as_bytes()).finish().expect("up\n", 0);
+        assert_eq!(ask(&["-w", "50", "-a", "any"]), "up\n");
+        // The command line may name any URL.
         assert_eq!(ask_over_unix_socket(&[&request], b"\n"), "up\n");
     }
 }
@@ -428,7 +427,7 @@ fn a_line_replaces_a_websocket_request_that_hangs() {
             hold(stream);
         });
         let request = format!("ship|ws://{}", hanging.address);
-        let mut connection = Connection::open(&["-t", "10s", &request]);
+        let mut connection = Connection::open(&["-t", "10s", "-a", "any", &request]);
         wait_until("the server hangs", || hangs.load(Ordering::SeqCst).then_some(()));
         connection.send(format!("{line}\n").as_bytes());
         let outcome = connection.finish();

@@ -1,12 +1,11 @@
 //! The small files that the agent reads.
 
-use resolv_conf::Config;
-use simple_dns::Name;
-
 use crate::fuzzing::reply::reply_words;
+use crate::net::dns::{Family, Query};
 use crate::net::headers::Headers;
 use crate::net::hosts;
-use crate::net::resolver::candidates;
+use crate::net::resolv_conf::ResolvConf;
+use crate::net::trust::validity;
 use crate::reply::line::Style;
 use crate::reply::maintenance;
 use crate::reply::outcome::Outcome;
@@ -14,7 +13,7 @@ use crate::values::cpu::{count_listed, parse_load_average};
 use crate::values::settings::LoadAverage;
 
 /// Reads the text as each of the small files: hosts, resolv.conf, the load average, the list of
-/// processors, the headers for the statistics page and the maintenance file.
+/// processors, a trusted certificate, the headers for the statistics page and the maintenance file.
 pub fn files(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for address in hosts::find("wcs.lan", &text) {
@@ -27,12 +26,13 @@ pub fn files(data: &[u8]) {
         assert!(text.lines().any(is_line), "{address}");
     }
 
-    let (config, _) = Config::parse_with_errors(data);
+    let conf = ResolvConf::parse(data);
+    assert!((1..=30).contains(&conf.timeout().as_secs()) && (1..=5).contains(&conf.attempts()));
     for host in ["wcs", "wcs.lan", "wcs.lan.", "a.b.c"] {
-        let names = candidates(host, &config);
+        let names = conf.candidates(host);
         assert!(names.contains(&host.trim_end_matches('.').to_owned()));
         // A wrong name is an error, never a panic.
-        let _ = names.iter().filter(|name| Name::new(name).is_ok()).count();
+        let _ = names.iter().filter_map(|name| Query::new(name, Family::V4)).count();
     }
 
     let load_averages =
@@ -57,6 +57,9 @@ pub fn files(data: &[u8]) {
             assert!(!value.as_bytes().contains(&b'\r'));
         }
     }
+
+    // Anything but a certificate is an error, never a panic.
+    let _ = validity(data);
 
     reply_words(&Outcome::Maintenance(maintenance::parse(data)), Style::default());
 }

@@ -4,14 +4,14 @@ use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use simple_dns::TYPE;
 use tungstenite::Message;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, Transport};
 
 use crate::fuzzing::services::check_reply;
-use crate::net::dns::read_answer;
+use crate::net::dns::{Answer, Family, Query};
 use crate::net::headers::Headers;
 use crate::net::http::{ConnectionTransport, get_through};
+use crate::net::target::Target;
 use crate::net::url::Url;
 use crate::net::websocket::WebSocket;
 use crate::process::deadline::Deadline;
@@ -59,7 +59,8 @@ pub fn websocket(data: &[u8]) {
 pub fn http(data: &[u8]) {
     let (server, bytes) = Server::of(data);
     let url = Url::parse("http://127.0.0.1/").unwrap();
-    let answer = get_through(Connected(server), &url, &Headers::default(), deadline());
+    let headers = Headers::default();
+    let answer = get_through(Connected(server), &Target::from(url), &headers, deadline());
     let result = answer.and_then(|answer| {
         assert!((100..=999).contains(&answer.status), "{}", answer.status);
         answer.read_body()
@@ -147,26 +148,53 @@ impl<In: Transport> Connector<In> for Connected {
 }
 
 /// A packet of a name server. The first byte says whether an IPv4 or an IPv6 address was asked for. The packet
-/// is an answer only if its head says so. The addresses in the answer are among its bytes.
+/// is an answer only if its head says so and it repeats the question. The addresses in the answer are among
+/// its bytes.
 pub fn dns(data: &[u8]) {
     const ID: u16 = 7;
     let (kind, packet) = data.split_first().unwrap_or((&0, &[]));
-    let record = if kind % 2 == 0 { TYPE::A } else { TYPE::AAAA };
-    let Some(found) = read_answer(packet, ID, "wcs.lan", record) else {
+    let family = if kind % 2 == 0 { Family::V4 } else { Family::V6 };
+    let mut query = Query::new("wcs.lan", family).unwrap();
+    query.set_id(ID);
+    let Some(answer) = query.read_answer(packet) else {
         return;
     };
     assert_eq!(packet[..2], ID.to_be_bytes());
-    assert!(packet[2] & 0x80 != 0);
-    let Ok(addresses) = found else {
-        return;
+    assert_eq!(packet[2] & 0xf8, 0x80, "a response to a query");
+    assert_eq!(packet[4..6], [0, 1], "one question");
+    let (is_cut, code) = (packet[2] & 0x02 != 0, packet[3] & 0x0f);
+    let (name, end) = name_at(packet, 12);
+    assert_eq!(name.to_ascii_lowercase(), b"wcs.lan.");
+    assert_eq!(packet[end..][..4], [0, if family == Family::V4 { 1 } else { 28 }, 0, 1]);
+    let addresses = match answer {
+        Answer::Addresses(addresses) => addresses,
+        Answer::Cut => return assert!(is_cut && code == 0),
+        Answer::Failure => return assert!(!is_cut || code != 0),
     };
-    assert!(matches!(packet[3] & 0x0f, 0 | 3));
+    assert!(matches!(code, 0 | 3));
+    assert!(!is_cut || !addresses.is_empty() || code == 3);
     assert!(addresses.len() <= usize::from(u16::from_be_bytes([packet[6], packet[7]])));
     for address in addresses {
+        assert_eq!(address.is_ipv4(), family == Family::V4);
         let octets = match address {
             IpAddr::V4(address) => address.octets().to_vec(),
             IpAddr::V6(address) => address.octets().to_vec(),
         };
         assert!(packet.windows(octets.len()).any(|bytes| bytes == octets), "{address}");
     }
+}
+
+/// Returns the name at a place of a packet, and the place after it. A name may refer to an earlier one; RFC
+/// 1035, 4.1.4.
+fn name_at(packet: &[u8], place: usize) -> (Vec<u8>, usize) {
+    let length = usize::from(packet[place]);
+    if length >= 0xc0 {
+        let earlier = (length & 0x3f) << 8 | usize::from(packet[place + 1]);
+        return (name_at(packet, earlier).0, place + 2);
+    }
+    if length == 0 {
+        return (Vec::new(), place + 1);
+    }
+    let (rest, end) = name_at(packet, place + 1 + length);
+    ([&packet[place + 1..][..length], b".", &rest].concat(), end)
 }

@@ -8,20 +8,42 @@ use std::time::Duration;
 use crate::cli::{self, Command};
 use crate::fuzzing::reply::reply_words;
 use crate::net::secrets::without_secrets;
+use crate::net::target::Target;
 use crate::net::url::{Origin, Url};
+use crate::process::request_line::Line;
 use crate::reply::line::Style;
 use crate::reply::outcome::Outcome;
+use crate::request::agent_send::AgentSend;
+use crate::request::allowed_urls::AllowedUrls;
 use crate::request::parsed::Request;
+use crate::request::rules::{Refusal, RequestRules};
 use crate::request::thresholds::Thresholds;
 
 /// The first line is the request of the command line, the second is HAProxy's. A request that is understood
-/// is the same after it was shown and parsed again. It names only URLs that may be opened. A message about
-/// a mistake shows no secret.
+/// is the same after it was shown and parsed again. It names only URLs that may be opened. HAProxy's line
+/// names only those that are allowed. A message about a mistake shows no secret.
 pub fn request(data: &[u8]) {
     let mut lines = data.splitn(2, |byte| *byte == b'\n');
-    let [first, second] = [lines.next(), lines.next()]
-        .map(|line| line.and_then(|line| parse(&String::from_utf8_lossy(line))));
-    is_same_again(&Request::combine(first, second));
+    let [first, second] = [lines.next(), lines.next()];
+    let [command_line, line] =
+        [first, second].map(|line| line.and_then(|line| parse(&String::from_utf8_lossy(line))));
+    is_same_again(&Request::combine(command_line.clone(), line.clone()));
+
+    let rules = RequestRules {
+        command_line: command_line.clone(),
+        agent_send: AgentSend::Optional,
+        allowed_urls: AllowedUrls::default(),
+    };
+    let line_target = line.as_ref().and_then(Request::target);
+    match rules.request(second.map(|line| Line::Whole(line.to_vec()))) {
+        Ok(served) => {
+            assert_eq!(line_target, None);
+            let asked = command_line.as_ref().and_then(Request::target);
+            assert!(served.target().is_none_or(|target| asked == Some(target)));
+        }
+        Err(Refusal::UrlNotAllowed(_)) => assert!(line_target.is_some()),
+        Err(_) => assert_eq!(line, None),
+    }
 }
 
 fn parse(text: &str) -> Option<Request> {
@@ -40,8 +62,9 @@ fn parse(text: &str) -> Option<Request> {
         Ok(Some(request)) => {
             assert!(!is_empty);
             is_same_again(&request);
-            if let Some(url) = request.url() {
-                may_be_opened(url);
+            if let Some(target) = request.target() {
+                may_be_opened(&target.url);
+                only_what_is_allowed_may_be_opened(target);
             }
             Some(request)
         }
@@ -82,6 +105,38 @@ fn may_be_opened(url: &Url) {
     }
 }
 
+/// Checks what `--allow-url` allows: nothing without the option, and everything with `any`. An origin allows its
+/// own URLs with its own host, and no URL of another scheme, host or port.
+fn only_what_is_allowed_may_be_opened(target: &Target) {
+    let allow = |origin: &str| {
+        let mut allowed = AllowedUrls::default();
+        allowed.add(origin).is_ok() && allowed.allow(target)
+    };
+    assert!(!AllowedUrls::default().allow(target));
+    assert!(allow("any"));
+
+    let (uri, origin) = (target.url.uri(), target.url.origin());
+    let (scheme, host, port) = (uri.scheme_str().unwrap(), origin.host(), origin.port());
+    let is_own = match target.host.header() {
+        None => Some(true),
+        // The same IPv6 address or port may be written in several ways.
+        Some(header) if header.starts_with('[') || header.contains(":0") => None,
+        Some(header) => {
+            let header = header.to_ascii_lowercase();
+            Some(header == host || header == format!("{host}:{port}"))
+        }
+    };
+    let is_allowed = allow(&format!("{scheme}://{host}:{port}"));
+    assert!(is_own.is_none_or(|is_own| is_own == is_allowed), "{target:?}");
+    for other in ["http", "https", "ws", "wss"].map(|scheme| format!("{scheme}://{host}:{port}")) {
+        assert!(
+            other.starts_with(&format!("{}://", scheme.to_ascii_lowercase())) || !allow(&other)
+        );
+    }
+    assert!(!allow(&format!("{scheme}://{host}:{}", port ^ 1)), "{target:?}");
+    assert!(!allow(&format!("{scheme}://x{host}:{port}")), "{target:?}");
+}
+
 /// Checks that messages do not show the password in a word that is not a URL. The password is in the text
 /// between `://` and the last `@`, before a query if there is one.
 fn shows_no_password(text: &str, shown: &str) {
@@ -92,9 +147,10 @@ fn shows_no_password(text: &str, shown: &str) {
         let parted = before_query.rsplit_once('@').or(rest.rsplit_once('@'));
         parted.is_some_and(|(user, _)| user.contains(PASSWORD) && Url::parse(word).is_err())
     };
-    // In a debug request, a # ends the word before it.
-    let is_between =
-        |c: char| c == '|' || c.is_whitespace() || (c == '#' && text.trim().starts_with("debug|"));
+    // Only ASCII spaces separate words: other ones may stand in the path of a URL. In a debug request, a # ends
+    // the word before it.
+    let is_debug = text.trim().starts_with("debug|");
+    let is_between = |c: char| c == '|' || c.is_ascii_whitespace() || (c == '#' && is_debug);
     let mut words = text.split(is_between);
     if text.matches(PASSWORD).count() == 1 && words.any(is_secret) {
         assert!(!shown.contains(PASSWORD), "{shown}");

@@ -10,6 +10,7 @@ use crate::net::error::AskError;
 use crate::net::resolver;
 use crate::net::tcp::Tcp;
 use crate::net::tls::{self, Tls};
+use crate::net::trust::trusted_certificates;
 use crate::net::url::Origin;
 use crate::process::wait::Wait;
 
@@ -36,15 +37,15 @@ impl Connection {
             .into_iter()
             .map(|address| (address, origin.port()).into())
             .collect();
-        let connect = || {
-            let tcp = Tcp::connect(&addresses, wait)?;
-            if !origin.is_tls() {
-                return Ok(Self::Plain(tcp));
-            }
-            let tls = tls::handshake(tcp, origin.bare_host(), deadline)?;
-            Ok(Self::Tls(Box::new(tls)))
-        };
-        connect().map_err(|error| AskError::from_io(&error, deadline))
+        let of_io = |error| AskError::from_io(&error, deadline);
+        let tcp = Tcp::connect(&addresses, wait).map_err(of_io)?;
+        if !origin.is_tls() {
+            return Ok(Self::Plain(tcp));
+        }
+        // Read only now: reading all certificates of a system takes longer than most failures to connect.
+        let trusted = trusted_certificates(deadline)?;
+        let tls = tls::handshake(tcp, origin.bare_host(), trusted).map_err(of_io)?;
+        Ok(Self::Tls(Box::new(tls)))
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustls::CertificateError;
 
+use crate::net::trust::TrustError;
 use crate::process::deadline::Deadline;
 use crate::process::memory::OutOfMemory;
 
@@ -41,6 +42,8 @@ pub enum AskError {
     Malformed(&'static str),
     /// The header is too long.
     LongHeader,
+    /// There are no trusted certificates, so the server was not asked.
+    Trust(TrustError),
     /// The server's certificate is not valid.
     Certificate(CertificateError),
     /// The server does not speak TLS.
@@ -76,6 +79,7 @@ impl fmt::Display for AskError {
             Self::Cut => f.write_str("closed the connection within the answer"),
             Self::Malformed(protocol) => write!(f, "sent no valid {protocol}"),
             Self::LongHeader => f.write_str("sent too long a header"),
+            Self::Trust(error) => error.fmt(f),
             Self::Certificate(error) => {
                 write!(f, "has no valid certificate: {}", certificate_problem(error))
             }
@@ -89,6 +93,12 @@ impl fmt::Display for AskError {
 impl From<OutOfMemory> for AskError {
     fn from(OutOfMemory: OutOfMemory) -> Self {
         Self::Memory
+    }
+}
+
+impl From<TrustError> for AskError {
+    fn from(error: TrustError) -> Self {
+        Self::Trust(error)
     }
 }
 

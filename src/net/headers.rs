@@ -5,7 +5,7 @@ Headers that the agent adds to an HTTP request.
 use std::error::Error;
 use std::fmt;
 
-use ureq::http::{HeaderMap, HeaderName, HeaderValue, header};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The longest line with a header, in bytes. It has to fit into the HTTP client's buffer.
 const LINE_LIMIT: usize = 4000;
@@ -38,13 +38,6 @@ impl fmt::Display for HeadersError {
 }
 
 impl Headers {
-    /// Only a `Host` header, or no header at all. Characters that a header cannot hold are an error of the
-    /// caller, and leave the header out.
-    pub fn with_host(host: Option<&str>) -> Self {
-        let host = host.and_then(|host| HeaderValue::from_str(host).ok());
-        Self(host.into_iter().map(|host| (header::HOST, host)).collect())
-    }
-
     /// Parses lines of the form `Name: value`. Empty lines are skipped.
     ///
     /// Fails if another line is not a header, and if there is no header at all.
@@ -115,11 +108,5 @@ mod tests {
         assert!(Headers::parse(&line(LINE_LIMIT)).is_ok());
         let error = Headers::parse(&line(LINE_LIMIT + 1)).unwrap_err();
         assert_eq!(error, HeadersError::LongLine(1));
-    }
-
-    #[test]
-    fn a_host_is_the_only_header() {
-        let headers = |host| Headers::with_host(host).iter().count();
-        assert_eq!((headers(None), headers(Some("a.example:80"))), (0, 1));
     }
 }

@@ -18,7 +18,8 @@ use ureq::{Agent, Body, http::Uri};
 use crate::net::connection::{Connection, STACK};
 use crate::net::error::AskError;
 use crate::net::headers::Headers;
-use crate::net::url::{Origin, Url};
+use crate::net::target::Target;
+use crate::net::url::Origin;
 use crate::process::deadline::Deadline;
 use crate::process::memory;
 use crate::process::wait::Wait;
@@ -69,18 +70,18 @@ impl Response {
     }
 }
 
-/// Sends a GET request for `url` with these headers, and returns the response when its head has come.
-pub fn get(url: &Url, headers: &Headers, wait: &Wait) -> Result<Response, AskError> {
+/// Sends a GET request to `target` with these headers, and returns the response when its head has come.
+pub fn get(target: &Target, headers: &Headers, wait: &Wait) -> Result<Response, AskError> {
     memory::check_stack(STACK)?;
     memory::check_heap(MEMORY)?;
-    let connector = OriginConnector { origin: url.origin().clone(), wait: wait.clone() };
-    get_through(connector, url, headers, wait.deadline())
+    let connector = OriginConnector { origin: target.url.origin().clone(), wait: wait.clone() };
+    get_through(connector, target, headers, wait.deadline())
 }
 
 /// Like [`get`], but over the connection that `connector` makes, and without checking the memory.
 pub fn get_through(
     connector: impl Connector,
-    url: &Url,
+    Target { url, host }: &Target,
     headers: &Headers,
     deadline: Deadline,
 ) -> Result<Response, AskError> {
@@ -97,6 +98,9 @@ pub fn get_through(
         .build();
     let agent = Agent::with_parts(config, connector, NoResolver);
     let mut request = agent.get(url.uri());
+    if let Some(host) = host.header() {
+        request = request.header("Host", host);
+    }
     for (name, value) in headers.iter() {
         request = request.header(name, value);
     }

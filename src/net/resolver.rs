@@ -6,45 +6,35 @@ The C library's `getaddrinfo` is not used. In a static program it loads the host
 work only if the host has the same version of the C library; otherwise the process crashes.
 */
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Instant;
 
-use resolv_conf::Config;
-use simple_dns::TYPE;
-
-use crate::net::dns;
+use crate::net::dns::{Answer, Family, Query};
 use crate::net::error::AskError;
 use crate::net::hosts;
+use crate::net::name_server::{ask_over_tcp, ask_over_udp};
+use crate::net::resolv_conf::ResolvConf;
 use crate::net::url::in_brackets;
 use crate::process::background;
+use crate::process::random::random_u16;
 use crate::process::wait::{Wait, is_obsolete};
-
-/// The UDP port of name servers; RFC 1035, 4.2.1.
-const DNS_PORT: u16 = 53;
 
 /// Returns the addresses of `host`, at least one. `host` is a name or an IP address; an IPv6 address is
 /// in brackets.
 ///
 /// Fails with [`AskError::NameNotFound`] if the name has no address, with [`AskError::NameTimeout`] at
-/// the deadline, and with [`AskError::NoNameServer`] if every name server failed before that.
+/// the deadline, with [`AskError::NoNameServer`] if every name server failed before that, and with another
+/// error if the wait ends early.
 pub fn addresses(host: &str, wait: &Wait) -> Result<Vec<IpAddr>, AskError> {
-    match look_up(host, wait) {
-        Ok(found) if found.is_empty() => Err(AskError::NameNotFound),
-        Ok(found) => Ok(found),
-        Err(error) => Err(match error.kind() {
-            ErrorKind::TimedOut => AskError::NameTimeout(wait.deadline().budget()),
-            ErrorKind::HostUnreachable => AskError::NoNameServer,
-            _ => AskError::from_io(&error, wait.deadline()),
-        }),
-    }
+    let found = look_up(host, wait)?;
+    if found.is_empty() { Err(AskError::NameNotFound) } else { Ok(found) }
 }
 
-/// Returns the addresses of `host`; none if it does not exist.
-///
-/// Fails with [`ErrorKind::TimedOut`] at the deadline, with [`ErrorKind::HostUnreachable`] if every name
-/// server failed before that, and with another kind if the wait ends early.
-fn look_up(host: &str, wait: &Wait) -> io::Result<Vec<IpAddr>> {
+/// Returns the addresses of `host`; none if it does not exist. Fails like [`addresses`].
+fn look_up(host: &str, wait: &Wait) -> Result<Vec<IpAddr>, AskError> {
     if let Some(address) = numeric(host) {
         return Ok(vec![address]);
     }
@@ -56,21 +46,26 @@ fn look_up(host: &str, wait: &Wait) -> io::Result<Vec<IpAddr>> {
     if let Some(found) = special(host) {
         return Ok(found);
     }
-    let text = read_in_background("/etc/resolv.conf", wait)?;
-    let (config, _) = Config::parse_with_errors(&text);
-    let servers = config
-        .get_nameservers_or_local()
-        .iter()
-        .map(|server| SocketAddr::new(server.into(), DNS_PORT))
-        .collect();
-    from_dns(host, &config, servers, wait)
+    let conf = ResolvConf::parse(&read_in_background("/etc/resolv.conf", wait)?);
+    let mut servers = conf.servers();
+    if conf.is_rotating() && !servers.is_empty() {
+        // Every run is a new process, so the servers share the load only if the first is chosen at random.
+        let first = usize::from(random_u16().unwrap_or_default()) % servers.len();
+        servers.rotate_left(first);
+    }
+    from_dns(host, &conf, servers, wait)
 }
 
 /// Returns what a file holds, and nothing if it cannot be read. Fails at the deadline, because the file
 /// may be on a file system that hangs.
-fn read_in_background(path: &'static str, wait: &Wait) -> io::Result<Vec<u8>> {
+fn read_in_background(path: &'static str, wait: &Wait) -> Result<Vec<u8>, AskError> {
     let content = background::run(move || fs::read(path), wait.deadline());
-    content.map(Result::unwrap_or_default).map_err(|_| ErrorKind::TimedOut.into())
+    content.map(Result::unwrap_or_default).map_err(|_| late(wait))
+}
+
+/// Returns the error for a name that was not found before the deadline.
+fn late(wait: &Wait) -> AskError {
+    AskError::NameTimeout(wait.deadline().budget())
 }
 
 /// Returns the address if `host` is one.
@@ -92,64 +87,93 @@ fn special(host: &str) -> Option<Vec<IpAddr>> {
     }
 }
 
-/// Asks the name servers for each of the [`candidates`] until one has addresses.
+/// Asks the name servers for each of the names that `host` may mean, until one has addresses.
 fn from_dns(
     host: &str,
-    config: &Config,
+    conf: &ResolvConf,
     mut servers: Vec<SocketAddr>,
     wait: &Wait,
-) -> io::Result<Vec<IpAddr>> {
-    for name in candidates(host, config) {
+) -> Result<Vec<IpAddr>, AskError> {
+    let mut is_known = true;
+    for name in conf.candidates(host) {
         // IPv6 addresses are requested only if there are no IPv4 addresses. This halves the time for
         // nearly every name.
-        for record in [TYPE::A, TYPE::AAAA] {
-            let found = ask(&name, record, &mut servers, wait)?;
-            if !found.is_empty() {
-                return Ok(found);
+        for family in [Family::V4, Family::V6] {
+            let Some(mut query) = Query::new(&name, family) else {
+                continue;
+            };
+            match ask(&mut query, conf, &mut servers, wait)? {
+                Some(found) if found.is_empty() => {}
+                Some(found) => return Ok(found),
+                None => is_known = false,
             }
         }
     }
-    Ok(Vec::new())
+    if is_known { Ok(Vec::new()) } else { Err(AskError::NoNameServer) }
 }
 
-/// Returns the names to try for `host`, as resolv.conf(5) describes: `host` itself and `host` in each
-/// search domain. `host` itself comes first if it has at least `ndots` dots, and last otherwise.
-pub fn candidates(host: &str, config: &Config) -> Vec<String> {
-    if let Some(absolute) = host.strip_suffix('.') {
-        return vec![absolute.to_owned()];
-    }
-    let domains = config.get_last_search_or_domain();
-    let mut names: Vec<String> = domains
-        .map(|domain| domain.trim_matches('.'))
-        .filter(|domain| !domain.is_empty())
-        .map(|domain| format!("{host}.{domain}"))
-        .collect();
-    let is_complete = host.matches('.').count() >= config.ndots as usize;
-    let place = if is_complete { 0 } else { names.len() };
-    names.insert(place, host.to_owned());
-    names
-}
-
-/// Asks one server after the other, until one gives the addresses of `name` or says that it has none.
+/// Asks one server after the other, until one gives the addresses of a name or says that it has none. A
+/// server that was silent is asked again after the others, with another port and another identifier. Returns
+/// `None` if no server could answer, and at least one said so.
 ///
-/// Each server gets an equal share of the time that is left. A server that fails is removed from
-/// `servers`.
+/// Each attempt gets an equal share of the time that is left, but not more than resolv.conf allows. So every
+/// server is asked in time. The server that answered becomes the first of `servers`, for the next question.
 fn ask(
-    name: &str,
-    record: TYPE,
-    servers: &mut Vec<SocketAddr>,
+    query: &mut Query,
+    conf: &ResolvConf,
+    servers: &mut [SocketAddr],
     wait: &Wait,
-) -> io::Result<Vec<IpAddr>> {
-    while let Some(&server) = servers.first() {
-        let share = wait.deadline().remaining() / servers.len() as u32;
-        match dns::query(name, record, server, share, wait) {
-            Ok(found) => return Ok(found),
-            Err(error) if is_obsolete(&error) => return Err(error),
-            Err(_) => servers.remove(0),
+) -> Result<Option<Vec<IpAddr>>, AskError> {
+    // The servers to ask, and how often at most.
+    let mut queue: VecDeque<(SocketAddr, u32)> =
+        servers.iter().map(|server| (*server, conf.attempts())).collect();
+    let mut has_answered = false;
+    while let Some((server, attempts)) = queue.pop_front() {
+        if wait.deadline().remaining().is_zero() {
+            return Err(late(wait));
+        }
+        let all_attempts = attempts + queue.iter().map(|(_, attempts)| attempts).sum::<u32>();
+        let until = || {
+            let share = wait.deadline().remaining() / all_attempts;
+            Instant::now() + share.min(conf.timeout())
         };
+        match ask_server(query, server, conf, until, wait) {
+            Ok(Answer::Addresses(found)) => {
+                let place = servers.iter().position(|other| *other == server);
+                servers.rotate_left(place.unwrap_or_default());
+                return Ok(Some(found));
+            }
+            Ok(Answer::Failure | Answer::Cut) => has_answered = true,
+            Err(error) if is_obsolete(&error) => {
+                return Err(AskError::from_io(&error, wait.deadline()));
+            }
+            Err(error) if error.kind() == ErrorKind::TimedOut && attempts > 1 => {
+                queue.push_back((server, attempts - 1));
+            }
+            Err(_) => {}
+        }
     }
-    let is_late = wait.deadline().remaining().is_zero();
-    Err(if is_late { ErrorKind::TimedOut } else { ErrorKind::HostUnreachable }.into())
+    if wait.deadline().remaining().is_zero() {
+        return Err(late(wait));
+    }
+    if has_answered { Ok(None) } else { Err(AskError::NoNameServer) }
+}
+
+/// Asks one server over UDP, and over TCP if its answer was cut. `until` gives the end of what begins now.
+fn ask_server(
+    query: &mut Query,
+    server: SocketAddr,
+    conf: &ResolvConf,
+    until: impl Fn() -> Instant,
+    wait: &Wait,
+) -> io::Result<Answer> {
+    if !conf.is_over_tcp() {
+        let answer = ask_over_udp(query, server, until(), wait)?;
+        if answer != Answer::Cut {
+            return Ok(answer);
+        }
+    }
+    ask_over_tcp(query, server, until(), wait)
 }
 
 #[cfg(test)]
@@ -175,14 +199,6 @@ mod tests {
         assert!(special("a.LOCALHOST.").is_some_and(|found| !found.is_empty()));
         assert_eq!(special("nowhere.invalid"), Some(Vec::new()));
         assert_eq!(special("example.com"), None);
-    }
-
-    #[test]
-    fn search_domains_come_before_a_short_name_and_after_a_long_one() {
-        let config = Config::parse("search a.lan b.lan\noptions ndots:2").unwrap();
-        assert_eq!(candidates("wcs", &config), ["wcs.a.lan", "wcs.b.lan", "wcs"]);
-        assert_eq!(candidates("x.y.z", &config), ["x.y.z", "x.y.z.a.lan", "x.y.z.b.lan"]);
-        assert_eq!(candidates("wcs.", &config), ["wcs"]);
     }
 
     /// Starts a name server that answers `count` questions: with 10.1.2.3 for `known`, and with NXDOMAIN
@@ -218,10 +234,10 @@ mod tests {
     fn a_dead_name_server_is_skipped() {
         let dead = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (alive, server) = name_server("wcs.b.lan", 3);
-        let config = Config::parse("search a.lan b.lan").unwrap();
+        let conf = ResolvConf::parse(b"search a.lan b.lan");
         let servers = vec![dead.local_addr().unwrap(), alive];
         // The three questions: wcs.a.lan A, wcs.a.lan AAAA, wcs.b.lan A.
-        let found = from_dns("wcs", &config, servers, &Wait::for_test(Duration::from_secs(2)));
+        let found = from_dns("wcs", &conf, servers, &Wait::for_test(Duration::from_secs(2)));
         assert_eq!(found.unwrap(), [IpAddr::from([10, 1, 2, 3])]);
         server.join().unwrap();
     }
@@ -229,9 +245,9 @@ mod tests {
     #[test]
     fn a_name_that_no_server_knows_has_no_addresses() {
         let (alive, server) = name_server("wcs.lan", 2);
-        let config = Config::parse("").unwrap();
+        let conf = ResolvConf::parse(b"");
         let found =
-            from_dns("wcs2.lan", &config, vec![alive], &Wait::for_test(Duration::from_secs(2)));
+            from_dns("wcs2.lan", &conf, vec![alive], &Wait::for_test(Duration::from_secs(2)));
         assert!(found.unwrap().is_empty());
         server.join().unwrap();
     }
@@ -239,11 +255,11 @@ mod tests {
     #[test]
     fn a_silent_name_server_is_left_at_the_deadline() {
         let dead = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let config = Config::parse("").unwrap();
+        let conf = ResolvConf::parse(b"");
         let start = Instant::now();
         let servers = vec![dead.local_addr().unwrap()];
-        let found = from_dns("wcs", &config, servers, &Wait::for_test(Duration::from_millis(200)));
-        assert_eq!(found.unwrap_err().kind(), ErrorKind::TimedOut);
+        let found = from_dns("wcs", &conf, servers, &Wait::for_test(Duration::from_millis(200)));
+        assert_eq!(found, Err(AskError::NameTimeout(Duration::from_millis(200))));
         assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
     }
 }

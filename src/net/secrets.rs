@@ -9,7 +9,7 @@ use crate::net::url::Url;
 /// What ends the scheme of a URL.
 const SCHEME_END: &str = "://";
 
-/// Returns `text` without the user information and the queries of the URLs in it.
+/// Returns `text` without the user information, the queries and the fragments of the URLs in it.
 ///
 /// Only `|` ends a URL, because a password may contain spaces. If the text after a scheme is not a URL,
 /// nothing after `://` is shown, up to the end of the text.
@@ -36,7 +36,8 @@ pub fn without_secrets(text: &str) -> String {
             shown.push_str(SCHEME_END);
             return shown;
         }
-        shown.push_str(url.split('?').next().unwrap_or_default());
+        // The parser accepts any text after a #.
+        shown.push_str(url.split(['?', '#']).next().unwrap_or_default());
         shown.push_str(separator);
     }
     shown
@@ -80,6 +81,7 @@ mod tests {
             ("secret@x?secret y", "x y"),
             ("v1|http://h/@a?secret@", "v1|http://h/@a"),
             ("http://h/?secret@secret", "http://h/"),
+            ("v1|http://h/#x http://u:secret@h|5", "v1|http://h/|5"),
             ("v1|ftp://h/p?secret|5", "v1|ftp://h/p|5"),
             ("file:///etc/passwd", "file:///etc/passwd"),
             ("", ""),

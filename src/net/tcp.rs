@@ -1,5 +1,5 @@
 /*!
-A TCP connection whose every operation ends when the run's wait ends.
+A TCP connection whose every operation ends when the run's wait ends, or earlier.
 */
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,12 +13,22 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, 
 
 use crate::process::wait::{Wait, is_obsolete};
 
+/// Returns the address family of the socket that can reach `address`.
+pub fn family_of(address: &SocketAddr) -> AddressFamily {
+    match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    }
+}
+
 /// A TCP connection. Reads and writes block like those of [`TcpStream`], but not past the deadline.
 #[derive(Debug)]
 pub struct Tcp {
     /// In non-blocking mode.
     socket: TcpStream,
     wait: Wait,
+    /// When reads and writes end, at the latest.
+    until: Instant,
 }
 
 impl Tcp {
@@ -31,8 +41,8 @@ impl Tcp {
         let mut most_useful: Option<io::Error> = None;
         for (tried, address) in addresses.iter().enumerate() {
             let share = wait.deadline().remaining() / (addresses.len() - tried) as u32;
-            match Self::connect_one(address, Instant::now() + share, wait) {
-                Ok(stream) => return Ok(stream),
+            match Self::connect_until(address, Instant::now() + share, wait) {
+                Ok(tcp) => return Ok(Self { until: wait.deadline().at(), ..tcp }),
                 Err(error) if is_obsolete(&error) => return Err(error),
                 Err(error) => {
                     let is_of_server =
@@ -46,11 +56,9 @@ impl Tcp {
         Err(most_useful.unwrap_or_else(|| ErrorKind::NotFound.into()))
     }
 
-    fn connect_one(address: &SocketAddr, until: Instant, wait: &Wait) -> io::Result<Self> {
-        let family = match address {
-            SocketAddr::V4(_) => AddressFamily::INET,
-            SocketAddr::V6(_) => AddressFamily::INET6,
-        };
+    /// Connects to `address`. Connecting, reading and writing end at `until`, and at the deadline.
+    pub fn connect_until(address: &SocketAddr, until: Instant, wait: &Wait) -> io::Result<Self> {
+        let family = family_of(address);
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(family, SocketType::STREAM, flags, None)?;
         match retry_on_intr(|| connect(&socket, address)) {
@@ -64,7 +72,7 @@ impl Tcp {
         let socket = TcpStream::from(socket);
         // Saves time, but the connection works without it.
         let _ = socket.set_nodelay(true);
-        Ok(Self { socket, wait: wait.clone() })
+        Ok(Self { socket, wait: wait.clone(), until })
     }
 
     /// Calls `io`, which never blocks, when the socket is ready for `flags`.
@@ -74,7 +82,7 @@ impl Tcp {
         mut io: impl FnMut(&mut TcpStream) -> io::Result<T>,
     ) -> io::Result<T> {
         loop {
-            self.wait.until_ready(self.socket.as_fd(), flags, self.wait.deadline().at())?;
+            self.wait.until_ready(self.socket.as_fd(), flags, self.until)?;
             match io(&mut self.socket) {
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 result => return result,

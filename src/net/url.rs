@@ -10,6 +10,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 use ureq::http::Uri;
+use ureq::http::uri::Authority;
 
 /// Every scheme that the agent opens, one row each.
 const SCHEMES: &[Scheme] = &[
@@ -124,16 +125,8 @@ impl Url {
         };
         let known = SCHEMES.iter().find(|known| scheme.eq_ignore_ascii_case(known.name));
         let scheme = *known.ok_or(UrlError::Scheme)?;
-        if authority.as_str().contains('@') {
-            return Err(UrlError::UserInformation);
-        }
-        let host = normal_host(authority.host()).ok_or(UrlError::Malformed)?;
-        // The parser ignores a port that is not a number, and text between an IPv6 address and its port.
-        let after_host = authority.as_str().strip_prefix(authority.host());
-        let port = match after_host.ok_or(UrlError::Malformed)? {
-            "" => scheme.port,
-            after_host => parse_port(after_host.strip_prefix(':').ok_or(UrlError::Malformed)?)?,
-        };
+        let (host, port) = host_and_port(authority)?;
+        let port = port.unwrap_or(scheme.port);
         Ok(Self { origin: Origin { scheme, host, port }, uri: with_path(uri) })
     }
 
@@ -214,10 +207,33 @@ impl Origin {
         self.port
     }
 
+    /// Returns whether `text` is this server's host, with or without its port, as a `Host` header names it.
+    pub fn has_host(&self, text: &str) -> bool {
+        let named = text.parse().ok().and_then(|authority| host_and_port(&authority).ok());
+        named.is_some_and(|(host, port)| {
+            host == self.host && port.is_none_or(|port| port == self.port)
+        })
+    }
+
     /// Returns whether the connection uses TLS.
     pub fn is_tls(&self) -> bool {
         self.scheme.is_tls
     }
+}
+
+/// Returns the host in the form in which hosts are compared, and the port if there is one.
+fn host_and_port(authority: &Authority) -> Result<(String, Option<u16>), UrlError> {
+    if authority.as_str().contains('@') {
+        return Err(UrlError::UserInformation);
+    }
+    let host = normal_host(authority.host()).ok_or(UrlError::Malformed)?;
+    // The parser ignores a port that is not a number, and text between an IPv6 address and its port.
+    let after_host = authority.as_str().strip_prefix(authority.host());
+    let port = match after_host.ok_or(UrlError::Malformed)? {
+        "" => None,
+        after_host => Some(parse_port(after_host.strip_prefix(':').ok_or(UrlError::Malformed)?)?),
+    };
+    Ok((host, port))
 }
 
 /// Parses a port from 1 to 65535.

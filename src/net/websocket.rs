@@ -15,7 +15,7 @@ use tungstenite::{Bytes, Error, Message};
 
 use crate::net::connection::{Connection, STACK};
 use crate::net::error::AskError;
-use crate::net::url::Url;
+use crate::net::target::Target;
 use crate::process::deadline::Deadline;
 use crate::process::memory;
 use crate::process::wait::Wait;
@@ -40,14 +40,14 @@ pub struct WebSocket<C: Read + Write = Connection> {
 }
 
 impl WebSocket {
-    /// Connects to `url` and upgrades the connection. `host` replaces the `Host` header.
-    pub fn open(url: &Url, host: Option<&str>, wait: &Wait) -> Result<Self, AskError> {
+    /// Connects to `target` and upgrades the connection.
+    pub fn open(target: &Target, wait: &Wait) -> Result<Self, AskError> {
         memory::check_stack(STACK)?;
         memory::check_heap(MEMORY)?;
         let deadline = wait.deadline();
-        let upgrade = generate_request(upgrade_request(url, host)?);
+        let upgrade = generate_request(upgrade_request(target)?);
         let (request, key) = upgrade.map_err(|error| ask_error(error, deadline))?;
-        let connection = Connection::open(url.origin(), wait)?;
+        let connection = Connection::open(target.url.origin(), wait)?;
         Self::upgrade(connection, &request, &key, deadline)
     }
 }
@@ -127,12 +127,12 @@ impl<C: Read + Write> Drop for WebSocket<C> {
 }
 
 /// Returns the request for the upgrade; RFC 6455, 4.1.
-fn upgrade_request(url: &Url, host: Option<&str>) -> Result<client::Request, AskError> {
+fn upgrade_request(Target { url, host }: &Target) -> Result<client::Request, AskError> {
     let other = |error: tungstenite::http::Error| AskError::Other(error.to_string());
     let own_host = url.uri().authority().map_or("", |authority| authority.as_str());
     client::Request::builder()
         .uri(url.uri())
-        .header("Host", host.unwrap_or(own_host))
+        .header("Host", host.header().unwrap_or(own_host))
         .header("Connection", "Upgrade")
         .header("Upgrade", "websocket")
         .header("Sec-WebSocket-Version", "13")

@@ -2,9 +2,10 @@
 Giving up rights that a run does not need, with Landlock, before it reads anything from the network.
 
 A confined process can read files and open outgoing connections. It cannot execute, write, create or
-remove files. It cannot bind a TCP port (from Linux 6.7) or send signals to other processes (from Linux
-6.12). Reading is not restricted, because certificates, hosts and name servers are configured in many
-places. A kernel older than 5.13, or one with Landlock switched off, restricts nothing.
+remove files. It cannot bind a TCP port (from Linux 6.7). It cannot send signals to other processes or
+connect to their abstract Unix sockets (from Linux 6.12). Reading is not restricted, because certificates,
+hosts and name servers are configured in many places. Unix sockets with a path are not restricted, because
+the system's log is one. A kernel older than 5.13, or one with Landlock switched off, restricts nothing.
 
 With `--state`, the process can also create and remove files in one folder.
 */
@@ -12,8 +13,8 @@ With `--state`, the process can also create and remove files in one folder.
 use std::os::fd::BorrowedFd;
 
 use landlock::{
-    ABI, AccessFs, AccessNet, BitFlags, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    RulesetError, Scope, make_bitflags,
+    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, Scope, make_bitflags,
 };
 
 /// The version of Landlock in Linux 6.12. On an older kernel, the rights that it does not know are left
@@ -35,7 +36,7 @@ fn restrict(state_folder: Option<BorrowedFd>) -> Result<(), RulesetError> {
     let ruleset = Ruleset::default()
         .handle_access(AccessFs::from_write(KNOWN) | AccessFs::Execute)?
         .handle_access(AccessNet::BindTcp)?
-        .scope(BitFlags::from(Scope::Signal))?;
+        .scope(Scope::from_all(KNOWN))?;
     // Every right named above is denied, except where a rule allows it.
     let ruleset = ruleset.create()?;
     let ruleset = match state_folder {
@@ -52,13 +53,17 @@ mod tests {
     use std::fs::{self, File};
     use std::io::ErrorKind;
     use std::net::{TcpListener, TcpStream};
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
     use std::path::Path;
-    use std::process::Command;
+    use std::process::{self, Command, Stdio};
     use std::thread;
     use std::time::{Duration, Instant};
 
     use crate::process::deadline::Deadline;
     use crate::process::state_file::{Change, StateFile};
+
+    use rustix::process::{Pid, Signal, kill_process};
 
     #[test]
     fn a_confined_thread_can_only_read_files_and_connect() {
@@ -101,5 +106,46 @@ mod tests {
             assert!(elsewhere.change(Change::Create, deadline).is_err());
         });
         confined.join().unwrap();
+    }
+
+    #[test]
+    fn a_confined_thread_reaches_no_process_outside_but_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let name = format!("haproxy-agent-check-{}", process::id());
+        let outside = SocketAddr::from_abstract_name(&name).unwrap();
+        let _stream = UnixListener::bind_addr(&outside).unwrap();
+        let log = UnixDatagram::bind(&path).unwrap();
+        let datagram = SocketAddr::from_abstract_name(name + "-datagram").unwrap();
+        let _datagram = UnixDatagram::bind_addr(&datagram).unwrap();
+        let mut other = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let id = Pid::from_child(&other);
+        let reach = move || -> [std::io::Result<()>; 3] {
+            let socket = UnixDatagram::unbound().unwrap();
+            // As --syslog does.
+            socket.send_to(b"line", &path).unwrap();
+            [
+                UnixStream::connect_addr(&outside).map(drop),
+                socket.send_to_addr(b"line", &datagram).map(drop),
+                kill_process(id, Signal::CONT).map_err(Into::into),
+            ]
+        };
+        for result in reach() {
+            result.expect("an unconfined thread reaches it");
+        }
+        let confined = thread::spawn(move || {
+            restrict(None).expect("the kernel has Landlock");
+            reach()
+        });
+        for result in confined.join().unwrap() {
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::PermissionDenied);
+        }
+        let mut line = [0; 5];
+        for _ in 0..2 {
+            assert_eq!(log.recv(&mut line).unwrap(), 4);
+        }
+        // `cat` ends with its input.
+        drop(other.stdin.take());
+        assert!(other.wait().unwrap().success());
     }
 }

@@ -39,7 +39,7 @@ impl Input {
             Ok(FileType::Socket) => Self::Socket,
             Ok(FileType::Fifo) => Self::Pipe,
             Ok(_) | Err(Errno::BADF) => Self::File,
-            // Unknown. It may be a connection from anywhere, so the strictest rules apply.
+            // Unknown. A connection must be read without blocking, and anything may be read like one.
             Err(_) => Self::Socket,
         }
     }

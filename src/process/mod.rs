@@ -10,6 +10,7 @@ pub mod output;
 pub mod panics;
 pub mod peer;
 pub mod poll;
+pub mod random;
 pub mod request_line;
 pub mod signals;
 pub mod state_file;

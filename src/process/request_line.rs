@@ -2,7 +2,8 @@
 The request line: reading it from descriptor 0, and finding its end.
 
 HAProxy sends its `agent-send` string in one piece and adds nothing to it. Administrators often forget
-the `\n` there. So a line ends at `\n`, at the end of the input, or when no byte has come for 50 ms.
+the `\n` there. So a line ends at `\n`, at the end of the input, or when no byte has come for 50 ms. It must
+end within 250 ms, so that nobody can hold a run by sending slowly.
 */
 
 use std::mem;
@@ -21,6 +22,9 @@ const LINE_LIMIT: usize = 1024;
 
 /// How long after its last byte a line without a line end counts as complete.
 const SILENCE: Duration = Duration::from_millis(50);
+
+/// How long after its first byte a line must have ended.
+const LINE_TIME: Duration = Duration::from_millis(250);
 
 /// What came as a request line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +50,19 @@ pub enum Event {
     TimeUp,
 }
 
+/// When a line without a line end is over, and whether it is a whole line then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LineEnd {
+    at: Instant,
+    is_whole: bool,
+}
+
 /// Reads the request line from descriptor 0, as it arrives.
 pub struct RequestLine {
     input: Input,
     bytes: Vec<u8>,
-    /// When the last byte came; `None` before the first.
-    last_byte: Option<Instant>,
+    /// When the first and the last byte came; `None` before the first.
+    came: Option<(Instant, Instant)>,
     /// Why no more can be read.
     error: Option<Errno>,
     /// Whether reading is over: the line has been returned, the input has ended, or no line is wanted.
@@ -63,7 +74,7 @@ impl RequestLine {
     /// terminal.
     pub fn new(input: Input) -> Self {
         let is_over = input == Input::Terminal;
-        Self { input, bytes: Vec::new(), last_byte: None, error: None, is_over }
+        Self { input, bytes: Vec::new(), came: None, error: None, is_over }
     }
 
     /// Returns the kind of descriptor 0.
@@ -78,8 +89,8 @@ impl RequestLine {
 
     /// Waits for the line, or until `other` is ready, but not past `idle_until`.
     ///
-    /// Once the first byte of the line has come, waits for the rest of the line only, until `line_until`.
-    /// A complete line comes before `other`.
+    /// Once the first byte of the line has come, waits for the rest of the line only, for 250 ms at most and
+    /// not past `line_until`. A complete line comes before `other`.
     pub fn wait(
         &mut self,
         other: Option<Interest<'_>>,
@@ -90,10 +101,9 @@ impl RequestLine {
             if self.is_over && other.is_none() {
                 return Event::TimeUp;
             }
-            let has_begun = !self.is_over && self.last_byte.is_some();
-            let other = other.filter(|_| !has_begun);
-            let silent_at = self.last_byte.filter(|_| has_begun).map(|at| at + SILENCE);
-            let until = silent_at.map_or(idle_until, |silent_at| silent_at.min(line_until));
+            let end = self.end(line_until);
+            let other = other.filter(|_| end.is_none());
+            let until = end.map_or(idle_until, |end| end.at);
             let input = (!self.is_over).then_some((stdin(), PollFlags::IN));
             let ready = poll::ready([input, other], until);
             // If poll(2) fails, both descriptors are tried from time to time. Reading from either
@@ -102,42 +112,44 @@ impl RequestLine {
                 thread::sleep(RETRY_PAUSE.min(until.saturating_duration_since(Instant::now())));
                 [input.is_some(), other.is_some()]
             });
-            if is_input_ready {
-                let has_read = self.read();
-                if let Some(line) = self.take_if_ended() {
-                    return Event::Line(line);
-                }
-                if has_read {
+            let has_read = is_input_ready && self.read();
+            if has_read && let Some(line) = self.take_if_ended() {
+                return Event::Line(line);
+            }
+            // The time is up even if there are more bytes: somebody may send them for ever.
+            let now = Instant::now();
+            match self.end(line_until) {
+                Some(end) if now >= end.at && end.is_whole => return Event::Line(self.take()),
+                Some(end) if now >= end.at => return Event::Line(self.give_up()),
+                _ if has_read => continue,
+                _ => {}
+            }
+            // poll(2) reports input, but nothing can be read: another process may have read it. Poll again
+            // while there is time.
+            if is_input_ready && ready.is_ok() {
+                if now < line_until {
                     continue;
                 }
-                // poll(2) reports input, but nothing can be read: another process may have read it. Poll
-                // again while there is time.
-                if ready.is_ok() {
-                    if Instant::now() < line_until {
-                        continue;
-                    }
-                    self.is_over = true;
-                    return Event::Line(Line::Unfinished);
-                }
+                return Event::Line(self.give_up());
             }
             if is_other_ready {
                 return Event::Other;
             }
-            if Instant::now() >= until {
-                return match silent_at {
-                    None => Event::TimeUp,
-                    // The peer has been silent for long enough. On a pipe or a file, the bytes that
-                    // have come in time are the line.
-                    Some(at) if at <= until || self.input != Input::Socket => {
-                        Event::Line(self.take())
-                    }
-                    Some(_) => {
-                        self.is_over = true;
-                        Event::Line(Line::Unfinished)
-                    }
-                };
+            if now >= until {
+                return Event::TimeUp;
             }
         }
+    }
+
+    /// Returns when the line that has begun is over, if no more bytes come. `None` if no line has begun.
+    fn end(&self, line_until: Instant) -> Option<LineEnd> {
+        let (first, last) = self.came.filter(|_| !self.is_over)?;
+        let (silent_at, late_at) = (last + SILENCE, first + LINE_TIME);
+        // On a pipe or a file, the bytes that have come in time are the line.
+        let cut_at = Some(line_until).filter(|_| self.input != Input::Socket);
+        let whole_at = cut_at.map_or(silent_at, |cut_at| cut_at.min(silent_at));
+        let at = whole_at.min(late_at).min(line_until);
+        Some(LineEnd { at, is_whole: at == whole_at })
     }
 
     /// Reads the bytes that have arrived. Returns `false` if there were none, and `true` also at the end
@@ -160,7 +172,8 @@ impl RequestLine {
             }
             Ok(count) => {
                 self.bytes.extend(&buffer[..count]);
-                self.last_byte = Some(Instant::now());
+                let now = Instant::now();
+                self.came = Some((self.came.map_or(now, |(first, _)| first), now));
             }
         }
         true
@@ -172,6 +185,12 @@ impl RequestLine {
         let is_cut = self.is_over && !self.bytes.is_empty();
         let has_ended = self.bytes.contains(&b'\n') || is_cut || self.error.is_some();
         (has_ended || is_full).then(|| self.take())
+    }
+
+    /// Stops reading: the line has no end.
+    fn give_up(&mut self) -> Line {
+        self.is_over = true;
+        Line::Unfinished
     }
 
     /// Returns the bytes so far as the line, and stops reading.
@@ -197,6 +216,29 @@ impl RequestLine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_without_an_end_is_over_after_50_ms_of_silence_and_at_the_latest_after_250_ms() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        // When the last byte came, the limit, and when the line is over on a socket and on a pipe.
+        for (last, limit, socket, pipe) in [
+            (0, 1500, (50, true), (50, true)),
+            (200, 1500, (250, true), (250, true)),
+            (201, 1500, (250, false), (250, false)),
+            (90, 100, (100, false), (100, true)),
+            (240, 250, (250, false), (250, true)),
+        ] {
+            for (input, end) in [(Input::Socket, socket), (Input::Pipe, pipe), (Input::File, pipe)]
+            {
+                let came = Some((start, at(last)));
+                let line = RequestLine { came, ..RequestLine::new(input) };
+                let expected = LineEnd { at: at(end.0), is_whole: end.1 };
+                assert_eq!(line.end(at(limit)), Some(expected), "{input:?} {last} {limit}");
+            }
+        }
+        assert_eq!(RequestLine::new(Input::Pipe).end(start), None);
+    }
 
     #[test]
     fn a_line_ends_at_its_line_end_at_the_end_of_input_or_after_1026_bytes() {

@@ -1,6 +1,7 @@
 //! What is asked: the text of a request, the request line, and how both lead to an outcome.
 
 pub mod agent_send;
+pub mod allowed_urls;
 pub mod debug;
 pub mod evaluation;
 pub mod not_understood;

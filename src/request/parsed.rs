@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::net::url::Url;
+use crate::net::target::Target;
 use crate::request::debug::DebugRequest;
 use crate::request::not_understood::{Mistake, NotUnderstood};
 use crate::request::service_request::ServiceRequest;
@@ -71,10 +71,10 @@ impl Request {
         }
     }
 
-    /// The URL that the request names.
-    pub fn url(&self) -> Option<&Url> {
+    /// Whom the request asks, if it names a server.
+    pub fn target(&self) -> Option<&Target> {
         match self {
-            Self::Service(request) => Some(request.url()),
+            Self::Service(request) => Some(request.target()),
             Self::Thresholds(_) | Self::Debug(_) => None,
         }
     }
@@ -165,7 +165,7 @@ mod tests {
     fn only_a_service_request_names_a_url() {
         for (text, has_url) in [("cpu 70", false), ("debug|up", false), ("v1|http://a", true)] {
             let request = Request::parse(text).unwrap().unwrap();
-            assert_eq!(request.url().is_some(), has_url, "{text}");
+            assert_eq!(request.target().is_some(), has_url, "{text}");
         }
     }
 }

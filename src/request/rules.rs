@@ -5,11 +5,10 @@ use std::fmt;
 
 use rustix::io::Errno;
 
-use crate::net::url::{Origin, Url};
-use crate::process::peer::Peer;
 use crate::process::request_line::Line;
 use crate::reply::outcome::Outcome;
 use crate::request::agent_send::AgentSend;
+use crate::request::allowed_urls::AllowedUrls;
 use crate::request::not_understood::NotUnderstood;
 use crate::request::parsed::Request;
 
@@ -19,10 +18,8 @@ pub struct RequestRules {
     /// The request of the command line, if it has one.
     pub command_line: Option<Request>,
     pub agent_send: AgentSend,
-    /// The servers that request lines of remote peers may name.
-    pub allow_urls: Vec<Origin>,
-    /// Where the request line comes from.
-    pub peer: Peer,
+    /// What request lines may name.
+    pub allowed_urls: AllowedUrls,
 }
 
 impl RequestRules {
@@ -39,17 +36,16 @@ impl RequestRules {
         };
         match &line {
             None if self.agent_send == AgentSend::Required => Err(Refusal::NoLine),
-            Some(request) if !self.allows(request) => {
+            Some(request) if !self.allow(request) => {
                 Err(Refusal::UrlNotAllowed(request.to_string()))
             }
             _ => Ok(Request::combine(self.command_line.clone(), line)),
         }
     }
 
-    /// Whether the peer may name the URL of this request.
-    fn allows(&self, request: &Request) -> bool {
-        let is_allowed = |url: &Url| self.allow_urls.contains(url.origin());
-        self.peer.is_local() || request.url().is_none_or(is_allowed)
+    /// Returns whether a request line may ask for this request.
+    fn allow(&self, request: &Request) -> bool {
+        request.target().is_none_or(|target| self.allowed_urls.allow(target))
     }
 
     /// Returns a test for request lines: does a line make the answer to `current` unnecessary?
@@ -86,7 +82,7 @@ pub enum Refusal {
     UnreadableLine(Errno),
     /// A line is required, and none came.
     NoLine,
-    /// The line asks for this request, which names another URL than the options allow.
+    /// The line asks for this request, which names another URL or HOST than the options allow.
     UrlNotAllowed(String),
 }
 

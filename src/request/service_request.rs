@@ -5,7 +5,7 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
-use crate::net::url::Url;
+use crate::net::target::Target;
 use crate::process::timed::Timed;
 use crate::process::wait::Wait;
 use crate::request::not_understood::{Mistake, NotUnderstood};
@@ -47,9 +47,9 @@ impl ServiceRequest {
         Ok(Self { service, check: check? })
     }
 
-    /// The URL that is opened.
-    pub fn url(&self) -> &Url {
-        self.check.url()
+    /// Whom the request asks.
+    pub fn target(&self) -> &Target {
+        self.check.target()
     }
 
     /// Asks the service and judges its answer. Fails if the service cannot be judged.
@@ -62,7 +62,7 @@ impl ServiceRequest {
                 }
                 Ok(verdict)
             }
-            Err(fault) => Err(ServiceError { url: self.url().brief(), fault }.into()),
+            Err(fault) => Err(ServiceError { url: self.target().url.brief(), fault }.into()),
         }
     }
 }

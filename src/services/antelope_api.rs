@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::net::headers::Headers;
 use crate::net::http;
-use crate::net::url::{Protocol, Url};
+use crate::net::target::Target;
+use crate::net::url::Protocol;
 use crate::process::wait::Wait;
 use crate::services::blocks::{Blocks, Tolerance};
-use crate::services::host::Host;
 use crate::services::json_answer::{AnswerError, JsonAnswer};
 use crate::services::service::{Check, FieldError, Fields, is_same, write_fields};
 use crate::verdict::Verdict;
@@ -27,14 +27,14 @@ pub fn parse(
     judge: Judge,
 ) -> Result<Arc<dyn Check>, FieldError> {
     let (url, blocks, host) = (fields.url(Protocol::Http)?, fields.parse()?, fields.parse()?);
-    Ok(Arc::new(AntelopeApi { request: Request { url, blocks, host }, path, judge }))
+    let request = Request { target: Target { url, host }, blocks };
+    Ok(Arc::new(AntelopeApi { request, path, judge }))
 }
 
 #[derive(Debug, PartialEq)]
 struct Request {
-    url: Url,
+    target: Target,
     blocks: Blocks,
-    host: Host,
 }
 
 #[derive(Debug)]
@@ -52,14 +52,13 @@ impl PartialEq for AntelopeApi {
 }
 
 impl Check for AntelopeApi {
-    fn url(&self) -> &Url {
-        &self.request.url
+    fn target(&self) -> &Target {
+        &self.request.target
     }
 
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
-        let Request { url, blocks, host } = &self.request;
-        let headers = Headers::with_host(host.header());
-        let response = http::get(&url.join(self.path), &headers, wait);
+        let Request { target, blocks } = &self.request;
+        let response = http::get(&target.join(self.path), &Headers::default(), wait);
         let answer = JsonAnswer::of(response.map_err(AnswerError::Ask)?);
         Ok((self.judge)(&answer, &blocks.around_now())?)
     }
@@ -71,7 +70,7 @@ impl Check for AntelopeApi {
 
 impl fmt::Display for AntelopeApi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Request { url, blocks, host } = &self.request;
+        let Request { target: Target { url, host }, blocks } = &self.request;
         write_fields(f, &[url.uri(), blocks, host])
     }
 }

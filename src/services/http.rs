@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::net::headers::Headers;
 use crate::net::http;
-use crate::net::url::{Protocol, Url};
+use crate::net::target::Target;
+use crate::net::url::Protocol;
 use crate::process::wait::Wait;
-use crate::services::host::Host;
 use crate::services::service::{Check, Service, is_same, write_fields};
 use crate::verdict::Verdict;
 use crate::verdict::fault::Fault;
@@ -20,15 +20,14 @@ pub const SERVICE: Service = Service {
     allows_url_first: false,
     parse: |fields| {
         let (url, expected, host) = (fields.url(Protocol::Http)?, fields.parse()?, fields.parse()?);
-        Ok(Arc::new(HttpService { url, expected, host }))
+        Ok(Arc::new(HttpService { target: Target { url, host }, expected }))
     },
 };
 
 #[derive(Debug, PartialEq)]
 struct HttpService {
-    url: Url,
+    target: Target,
     expected: Statuses,
-    host: Host,
 }
 
 /// STATUS: the HTTP statuses that are good, from the first to the last.
@@ -100,14 +99,14 @@ impl fmt::Display for WrongStatus {
 }
 
 impl Check for HttpService {
-    fn url(&self) -> &Url {
-        &self.url
+    fn target(&self) -> &Target {
+        &self.target
     }
 
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
-        let Self { url, expected, host } = self;
+        let Self { target, expected } = self;
         // The status decides alone, so the body is not read.
-        let status = http::get(url, &Headers::with_host(host.header()), wait)?.status;
+        let status = http::get(target, &Headers::default(), wait)?.status;
         if (expected.first..=expected.last).contains(&status) {
             Ok(Verdict::default())
         } else {
@@ -122,7 +121,8 @@ impl Check for HttpService {
 
 impl fmt::Display for HttpService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_fields(f, &[self.url.uri(), &self.expected, &self.host])
+        let Target { url, host } = &self.target;
+        write_fields(f, &[url.uri(), &self.expected, host])
     }
 }
 

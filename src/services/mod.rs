@@ -9,7 +9,6 @@ pub mod antelope_api;
 pub mod atomic;
 pub mod blocks;
 pub mod broken_part;
-pub mod host;
 pub mod http;
 pub mod hyperion;
 pub mod hyperion_health;

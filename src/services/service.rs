@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::net::target::Target;
 use crate::net::url::{Protocol, Url};
 use crate::process::wait::Wait;
 use crate::verdict::Verdict;
@@ -26,8 +27,9 @@ pub struct Service {
 
 /// A check of one server. Its `Display` writes the fields of its request, without the name.
 pub trait Check: Any + fmt::Debug + fmt::Display + Send + Sync {
-    /// The URL that is opened. A service without URLs in its requests has one too, with a scheme of its own.
-    fn url(&self) -> &Url;
+    /// The URL that is opened, and the `Host` header that is sent. `--allow-url` decides by it. A service
+    /// without URLs in its requests has one too, with a scheme of its own.
+    fn target(&self) -> &Target;
 
     /// Asks the service and judges its answer. Fails if the service cannot be judged.
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault>;

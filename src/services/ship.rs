@@ -15,7 +15,8 @@ use std::sync::Arc;
 use tungstenite::{Bytes, Message};
 
 use crate::net::error::AskError;
-use crate::net::url::{Protocol, Url};
+use crate::net::target::Target;
+use crate::net::url::Protocol;
 use crate::net::websocket::WebSocket;
 use crate::process::wait::Wait;
 use crate::services::blocks::{Blocks, Tolerance};
@@ -29,23 +30,23 @@ pub const SERVICE: Service = Service {
     allows_url_first: false,
     parse: |fields| {
         let (url, blocks) = (fields.url(Protocol::WebSocket)?, fields.parse()?);
-        Ok(Arc::new(StateHistory { url, blocks }))
+        Ok(Arc::new(StateHistory { target: url.into(), blocks }))
     },
 };
 
 #[derive(Debug, PartialEq)]
 struct StateHistory {
-    url: Url,
+    target: Target,
     blocks: Blocks,
 }
 
 impl Check for StateHistory {
-    fn url(&self) -> &Url {
-        &self.url
+    fn target(&self) -> &Target {
+        &self.target
     }
 
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
-        let mut socket = WebSocket::open(&self.url, None, wait)?;
+        let mut socket = WebSocket::open(&self.target, wait)?;
         Ok(judge(|request| exchange(&mut socket, request), || self.blocks.around_now())?)
     }
 
@@ -56,7 +57,7 @@ impl Check for StateHistory {
 
 impl fmt::Display for StateHistory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_fields(f, &[self.url.uri(), &self.blocks])
+        write_fields(f, &[self.target.url.uri(), &self.blocks])
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::net::error::AskError;
 use crate::net::headers::Headers;
 use crate::net::http;
-use crate::net::url::{Protocol, Url};
+use crate::net::target::Target;
+use crate::net::url::Protocol;
 use crate::process::wait::Wait;
 use crate::services::service::{Check, Service, is_same};
 use crate::text::json::Json;
@@ -18,7 +19,7 @@ pub const SERVICE: Service = Service {
     name: "stream",
     fields: &["URL"],
     allows_url_first: false,
-    parse: |fields| Ok(Arc::new(Streaming { url: fields.url(Protocol::Http)? })),
+    parse: |fields| Ok(Arc::new(Streaming { target: fields.url(Protocol::Http)?.into() })),
 };
 
 /// The HTTP status of the engine's own errors.
@@ -26,16 +27,16 @@ const ENGINE_ERROR: u16 = 400;
 
 #[derive(Debug, PartialEq)]
 struct Streaming {
-    url: Url,
+    target: Target,
 }
 
 impl Check for Streaming {
-    fn url(&self) -> &Url {
-        &self.url
+    fn target(&self) -> &Target {
+        &self.target
     }
 
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
-        let response = http::get(&self.url.join("/stream/"), &Headers::default(), wait)?;
+        let response = http::get(&self.target.join("/stream/"), &Headers::default(), wait)?;
         match response.status {
             status @ (200..=299 | ENGINE_ERROR) => Ok(judge(status, &response.read_body()?)?),
             status => Err(AskError::Status(status).into()),
@@ -49,7 +50,7 @@ impl Check for Streaming {
 
 impl fmt::Display for Streaming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.url.uri().fmt(f)
+        self.target.url.uri().fmt(f)
     }
 }
 

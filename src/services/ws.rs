@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::net::url::{Protocol, Url};
+use crate::net::target::Target;
+use crate::net::url::Protocol;
 use crate::net::websocket::WebSocket;
 use crate::process::wait::Wait;
-use crate::services::host::Host;
 use crate::services::service::{Check, Service, is_same, write_fields};
 use crate::verdict::Verdict;
 use crate::verdict::fault::Fault;
@@ -17,23 +17,22 @@ pub const SERVICE: Service = Service {
     allows_url_first: false,
     parse: |fields| {
         let (url, host) = (fields.url(Protocol::WebSocket)?, fields.parse()?);
-        Ok(Arc::new(WebSocketServer { url, host }))
+        Ok(Arc::new(WebSocketServer { target: Target { url, host } }))
     },
 };
 
 #[derive(Debug, PartialEq)]
 struct WebSocketServer {
-    url: Url,
-    host: Host,
+    target: Target,
 }
 
 impl Check for WebSocketServer {
-    fn url(&self) -> &Url {
-        &self.url
+    fn target(&self) -> &Target {
+        &self.target
     }
 
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
-        WebSocket::open(&self.url, self.host.header(), wait)?;
+        WebSocket::open(&self.target, wait)?;
         Ok(Verdict::default())
     }
 
@@ -44,6 +43,7 @@ impl Check for WebSocketServer {
 
 impl fmt::Display for WebSocketServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_fields(f, &[self.url.uri(), &self.host])
+        let Target { url, host } = &self.target;
+        write_fields(f, &[url.uri(), host])
     }
 }

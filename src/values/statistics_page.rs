@@ -7,6 +7,7 @@ Its format is recognised by its content, never by its URL or media type.
 use crate::net::error::AskError;
 use crate::net::headers::Headers;
 use crate::net::http;
+use crate::net::target::Target;
 use crate::process::memory;
 use crate::process::wait::Wait;
 use crate::values::headers_file;
@@ -60,9 +61,8 @@ impl Page {
                 |path| headers_file::read(path, wait.deadline()),
             )
             .map_err(PageError::Headers)?;
-        let url = settings.stats_url.brief();
-        match http::get(&settings.stats_url, &headers, wait).and_then(http::Response::read_success)
-        {
+        let (url, target) = (settings.stats_url.brief(), Target::from(settings.stats_url.clone()));
+        match http::get(&target, &headers, wait).and_then(http::Response::read_success) {
             Ok(body) => Ok(Self::new(url, body)),
             Err(error) => Err(PageError::Page { url, problem: PageProblem::Ask(error) }),
         }

@@ -21,7 +21,8 @@ pub mod tls;
 pub mod websocket;
 pub mod websocket_faults;
 
-use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::ffi::OsStr;
+use std::io::{PipeReader, PipeWriter, Read, Seek, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -91,6 +92,47 @@ pub fn outcome(output: std::process::Output, start: Instant) -> Outcome {
 /// Runs the agent with an empty standard input, and waits for its end.
 pub fn agent(args: &[&str]) -> Outcome {
     finish(Command::new(AGENT).args(args))
+}
+
+/// A command that runs the agent without the variables that name trusted certificates.
+pub fn agent_trusting_system() -> Command {
+    let mut command = Command::new(AGENT);
+    command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
+    command
+}
+
+/// A command that runs the agent. It trusts only the certificates in `file`.
+pub fn agent_trusting(file: impl AsRef<OsStr>) -> Command {
+    let mut command = agent_trusting_system();
+    command.env("SSL_CERT_FILE", file);
+    command
+}
+
+/// Runs the agent with this standard input.
+pub fn agent_on(stdin: impl Into<Stdio>, args: &[&str]) -> Outcome {
+    let start = Instant::now();
+    outcome(Command::new(AGENT).args(args).stdin(stdin).output().unwrap(), start)
+}
+
+/// Runs the agent with these bytes on a pipe that is then closed.
+pub fn agent_on_pipe(sent: &[u8], args: &[&str]) -> Outcome {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(sent).unwrap();
+    drop(writer);
+    agent_on(OwnedFd::from(reader), args)
+}
+
+/// Runs the agent with a file that holds these bytes.
+pub fn agent_on_file(content: &[u8], args: &[&str]) -> Outcome {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content).unwrap();
+    file.rewind().unwrap();
+    agent_on(file, args)
+}
+
+/// Runs the agent with a connection on which these bytes have arrived.
+pub fn agent_on_socket(sent: &[u8], args: &[&str]) -> Outcome {
+    Connection::open_after(args, sent).finish()
 }
 
 /// Removes the variables that cargo sets for the tests from a command that runs cargo again. With them,
@@ -552,6 +594,14 @@ impl Xinetd {
     }
 }
 
+/// Allows this process `count` descriptors.
+pub fn allow_descriptors(count: usize) {
+    let id = std::process::id().to_string();
+    let limit = format!("--nofile={count}:");
+    let status = Command::new("prlimit").args(["--pid", &id, &limit]).status();
+    assert!(status.expect("prlimit is installed").success());
+}
+
 /// The name of the user who runs the tests.
 pub fn user_name() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
@@ -576,9 +626,15 @@ pub fn shared_copy_of_agent(folder: &Path) -> PathBuf {
 /// Runs the agent with a Unix socket on its descriptors 0, 1 and 2, sends the line, and returns what it
 /// answers.
 pub fn ask_over_unix_socket(args: &[&str], line: &[u8]) -> String {
+    agent_on_unix_socket(line, args).stdout
+}
+
+/// Runs the agent with a Unix socket on which these bytes have arrived.
+pub fn agent_on_unix_socket(sent: &[u8], args: &[&str]) -> Outcome {
     let (mut peer, connection) = UnixStream::pair().unwrap();
-    peer.write_all(line).unwrap();
+    peer.write_all(sent).unwrap();
     let connection = OwnedFd::from(connection);
+    let start = Instant::now();
     // One expression: the command, which holds descriptors of the connection, is dropped at its end.
     let agent = Command::new(AGENT)
         .args(args)
@@ -587,10 +643,10 @@ pub fn ask_over_unix_socket(args: &[&str], line: &[u8]) -> String {
         .stderr(connection)
         .spawn();
     let mut agent = Process(agent.unwrap());
-    let mut reply = String::new();
-    peer.read_to_string(&mut reply).unwrap();
-    agent.wait();
-    reply
+    let mut stdout = String::new();
+    peer.read_to_string(&mut stdout).unwrap();
+    let took = start.elapsed();
+    Outcome { stdout, stderr: String::new(), exit_status: agent.wait().code(), took }
 }
 
 /// A command that runs the agent in a mount namespace whose /dev has only `null` and, if `socket` is given,

@@ -15,7 +15,11 @@ const WCS_AGENT: &str = include_str!("../../xinetd/haproxy-agent-check");
 
 /// The agent on port 1337 that HAProxy asks about every server of a configuration.
 pub fn agent_for_all(hosts: &Hosts) -> Xinetd {
-    Xinetd::start_at(hosts.at(1, 1337), ANTELOPE_AGENT, "--describe --agent-send required")
+    Xinetd::start_at(
+        hosts.at(1, 1337),
+        ANTELOPE_AGENT,
+        "--describe --agent-send required --allow-url any",
+    )
 }
 
 /// The variables of a configuration: the addresses of HAProxy and the agent, these hosts, and others.

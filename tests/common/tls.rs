@@ -24,6 +24,12 @@ pub struct Authority {
     folder: tempfile::TempDir,
 }
 
+fn openssl(args: &str) {
+    let output = Command::new("openssl").args(args.split(' ')).output();
+    let output = output.expect("openssl is installed");
+    assert!(output.status.success(), "{output:?}");
+}
+
 impl Authority {
     pub fn new() -> Self {
         let authority = Self { folder: tempfile::tempdir().unwrap() };
@@ -31,17 +37,13 @@ impl Authority {
         // only.
         fs::set_permissions(authority.folder.path(), Permissions::from_mode(0o755)).unwrap();
         let path = |name| authority.path(name).display().to_string();
-        let openssl = |args: &str| {
-            let output = Command::new("openssl").args(args.split(' ')).output();
-            let output = output.expect("openssl is installed");
-            assert!(output.status.success(), "{output:?}");
-        };
         let (ca, ca_key, key) = (path("ca"), path("ca_key"), path("key"));
         let (request, certificate) = (path("request"), path("certificate"));
         let extensions = path("extensions");
         std::fs::write(&extensions, "subjectAltName=DNS:localhost\n").unwrap();
         openssl(&format!(
-            "req -x509 -newkey rsa:2048 -nodes -subj /CN=ca -keyout {ca_key} -out {ca}"
+            "req -x509 -newkey rsa:2048 -nodes -subj {} -keyout {ca_key} -out {ca}",
+            authority.subject()
         ));
         openssl(&format!("req -newkey rsa:2048 -nodes -subj /CN=x -keyout {key} -out {request}"));
         openssl(&format!(
@@ -49,6 +51,46 @@ impl Authority {
              -extfile {extensions} -out {certificate}"
         ));
         authority
+    }
+
+    /// A name that no other authority has.
+    fn subject(&self) -> String {
+        format!("/CN={}", self.folder.path().file_name().unwrap().display())
+    }
+
+    /// Makes another certificate of the authority, for the same name and the same key. Returns its file. The
+    /// times are written like `20200131235959Z`.
+    pub fn file_valid(&self, from: &str, until: &str) -> PathBuf {
+        let folder = self.folder.path().display();
+        let (request, config) = (self.path("ca_request"), self.path("ca_config"));
+        let file = self.path(&format!("ca_{from}_{until}"));
+        let settings = format!(
+            "[ca]\ndefault_ca=a\n[a]\ndatabase={folder}/ca_database\nnew_certs_dir={folder}\n\
+             rand_serial=yes\nunique_subject=no\ndefault_md=sha256\npolicy=p\nx509_extensions=e\n\
+             [p]\ncommonName=supplied\n[e]\nbasicConstraints=critical,CA:TRUE\n"
+        );
+        fs::write(&config, settings).unwrap();
+        fs::write(self.path("ca_database"), "").unwrap();
+        let key = self.path("ca_key");
+        let [key, request, config] = [&key, &request, &config].map(|path| path.display());
+        openssl(&format!("req -new -key {key} -subj {} -out {request}", self.subject()));
+        openssl(&format!(
+            "ca -selfsign -batch -notext -config {config} -keyfile {key} -in {request} \
+             -startdate {from} -enddate {until} -out {}",
+            file.display()
+        ));
+        file
+    }
+
+    /// Makes another certificate of the authority, without a version, as older programs do. Returns its file.
+    pub fn file_of_version_1(&self) -> PathBuf {
+        let file = self.path("ca_version_1");
+        let request = self.path("ca_version_1_request");
+        let key = self.path("ca_key");
+        let [file_name, request, key] = [&file, &request, &key].map(|path| path.display());
+        openssl(&format!("req -new -key {key} -subj {} -out {request}", self.subject()));
+        openssl(&format!("x509 -req -in {request} -signkey {key} -out {file_name}"));
+        file
     }
 
     fn path(&self, name: &str) -> PathBuf {
