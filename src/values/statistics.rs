@@ -1,12 +1,18 @@
 //! What a statistics page reports for the keys of a request.
 
+use crate::process::deadline::Deadline;
 use crate::values::figure::{Figure, NotANumber};
 use crate::values::key::Key;
+use crate::values::page_error::PageProblem;
+
+/// How much work is done between two looks at the clock. It takes less than a millisecond.
+const WORK_AT_ONCE: usize = 64 * 1024;
 
 /// The keys of a request, and what the page reports for each. A format fills it in.
 #[derive(Debug)]
 pub struct Statistics<'k> {
-    entries: Vec<Entry<'k>>,
+    pub entries: Vec<Entry<'k>>,
+    pub time: TimeLimit,
     /// Whether the page reports anything, for any key.
     pub has_any: bool,
 }
@@ -19,14 +25,10 @@ pub struct Entry<'k> {
 }
 
 impl<'k> Statistics<'k> {
-    /// Nothing is reported yet.
-    pub fn of(keys: impl Iterator<Item = &'k Key>) -> Self {
+    /// Nothing is reported yet. The page is read until the deadline.
+    pub fn of(keys: impl Iterator<Item = &'k Key>, deadline: Deadline) -> Self {
         let entries = keys.map(|key| Entry { key, figure: None }).collect();
-        Self { entries, has_any: false }
-    }
-
-    pub fn entries(&mut self) -> &mut [Entry<'k>] {
-        &mut self.entries
+        Self { entries, time: TimeLimit { deadline, work: 0 }, has_any: false }
     }
 
     /// The sum of those of `keys` that the page reports, or `None` if it reports none of them.
@@ -39,6 +41,26 @@ impl<'k> Statistics<'k> {
             }
         }
         sum.map(Figure::checked).transpose()
+    }
+}
+
+/// Ends the reading of a page at the deadline: a hostile page and many keys can take long.
+#[derive(Debug)]
+pub struct TimeLimit {
+    deadline: Deadline,
+    /// The work since the last look at the clock.
+    work: usize,
+}
+
+impl TimeLimit {
+    /// Tells that so many bytes or keys have been looked at. Fails after the deadline.
+    pub fn spend(&mut self, work: usize) -> Result<(), PageProblem> {
+        self.work += work;
+        if self.work < WORK_AT_ONCE {
+            return Ok(());
+        }
+        self.work = 0;
+        if self.deadline.remaining().is_zero() { Err(PageProblem::TooSlow) } else { Ok(()) }
     }
 }
 
@@ -71,12 +93,26 @@ impl Entry<'_> {
 mod tests {
     use super::*;
 
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn reading_ends_at_the_deadline() {
+        let spent = |limit| {
+            let deadline = Deadline::new(Instant::now(), limit);
+            let mut time = TimeLimit { deadline, work: 0 };
+            [WORK_AT_ONCE / 2, WORK_AT_ONCE / 2].map(|work| time.spend(work))
+        };
+        assert_eq!(spent(Duration::from_secs(60)), [Ok(()), Ok(())]);
+        assert_eq!(spent(Duration::ZERO), [Ok(()), Err(PageProblem::TooSlow)]);
+    }
+
     #[test]
     fn a_sum_adds_the_keys_that_are_reported() {
         let keys = ["a", "b", "c", "bad", "huge"].map(Key::name);
         let [a, b, c, bad, huge] = &keys;
-        let mut statistics = Statistics::of(keys.iter());
-        for entry in statistics.entries() {
+        let deadline = Deadline::new(Instant::now(), Duration::from_secs(60));
+        let mut statistics = Statistics::of(keys.iter(), deadline);
+        for entry in &mut statistics.entries {
             match entry.key.text() {
                 "a" => entry.note(Ok(Figure::of(1.0))),
                 "b" => entry.note(Ok(Figure::of(2.0))),

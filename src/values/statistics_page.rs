@@ -7,6 +7,7 @@ Its format is recognised by its content, never by its URL or media type.
 use crate::net::error::AskError;
 use crate::net::http;
 use crate::net::url::Url;
+use crate::process::deadline::Deadline;
 use crate::process::memory;
 use crate::process::wait::Wait;
 use crate::values::key::Key;
@@ -57,12 +58,13 @@ impl Page {
         }
     }
 
-    /// Reads what the page reports for `keys`. Fails if it reports nothing at all.
+    /// Reads what the page reports for `keys`, until the deadline. Fails if it reports nothing at all.
     pub fn read<'k>(
         &self,
         keys: impl Iterator<Item = &'k Key>,
+        deadline: Deadline,
     ) -> Result<Statistics<'k>, PageError> {
-        let mut statistics = Statistics::of(keys);
+        let mut statistics = Statistics::of(keys, deadline);
         match read(&self.body, &mut statistics) {
             Ok(()) => Ok(statistics),
             Err(problem) => Err(PageError { url: self.url.clone(), problem }),
@@ -84,6 +86,8 @@ fn read(page: &[u8], statistics: &mut Statistics) -> Result<(), PageProblem> {
 mod tests {
     use super::*;
 
+    use std::time::{Duration, Instant};
+
     use crate::values::figure::Figure;
 
     const TEXT: &[u8] = include_bytes!("../../tests/fixtures/wcs/stat.txt");
@@ -94,8 +98,10 @@ mod tests {
     /// What a page reports for one key.
     fn try_figure(page: &[u8], key: &str) -> Result<Option<Figure>, PageProblem> {
         let page = Page::new("http://127.0.0.1/".to_owned(), page.to_vec());
+        let deadline = Deadline::new(Instant::now(), Duration::from_secs(60));
         let (other, key) = (Key::name("other"), Key::parse(key).unwrap());
-        let statistics = page.read([&other, &key].into_iter()).map_err(|error| error.problem)?;
+        let statistics =
+            page.read([&other, &key].into_iter(), deadline).map_err(|error| error.problem)?;
         // A value that is not a number is infinite here.
         Ok(statistics.sum(&[key.clone()]).unwrap_or(Some(Figure::of(f64::INFINITY))))
     }
