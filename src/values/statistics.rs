@@ -37,7 +37,7 @@ impl<'k> Statistics<'k> {
         for key in keys {
             let entry = self.entries.iter().find(|entry| entry.key == key);
             if let Some(figure) = entry.and_then(|entry| entry.figure) {
-                sum = Some(sum.unwrap_or(Figure::ZERO).plus(figure?));
+                sum = Some(sum.unwrap_or(Figure::ZERO).plus(figure?.checked()?));
             }
         }
         sum.map(Figure::checked).transpose()
@@ -108,8 +108,8 @@ mod tests {
 
     #[test]
     fn a_sum_adds_the_keys_that_are_reported() {
-        let keys = ["a", "b", "c", "bad", "huge"].map(Key::name);
-        let [a, b, c, bad, huge] = &keys;
+        let keys = ["a", "b", "c", "bad", "huge", "negative"].map(Key::name);
+        let [a, b, c, bad, huge, negative] = &keys;
         let deadline = Deadline::new(Instant::now(), Duration::from_secs(60));
         let mut statistics = Statistics::of(keys.iter(), deadline);
         for entry in &mut statistics.entries {
@@ -118,6 +118,7 @@ mod tests {
                 "b" => entry.note(Ok(Figure::of(2.0))),
                 "bad" => entry.note(Err(NotANumber)),
                 "huge" => entry.note(Ok(Figure::of(1e308))),
+                "negative" => entry.note(Ok(Figure::of(-1.0))),
                 _ => {}
             }
         }
@@ -130,6 +131,7 @@ mod tests {
         assert_eq!(sum(&[c]), Ok(None));
         assert_eq!(sum(&[a, bad]), Err(NotANumber));
         assert_eq!(sum(&[huge, huge, a]), Err(NotANumber));
+        assert_eq!(sum(&[b, negative]), Err(NotANumber));
     }
 
     #[test]
