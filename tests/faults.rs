@@ -76,6 +76,7 @@ impl Kind {
             let time = info.rsplit('"').nth(1).map(|time| format!("\"{time}\""));
             let unknown = r#"{"code":0,"message":"Transport unknown"}"#.to_owned();
             let json = r#"{"streams_stats": {"streams_hls": 5}}"#.to_owned();
+            let metrics = "# TYPE connections gauge\nconnections 2\nstreams_hls{app=\"live\"} 5\n";
             let streams = Self::new("stream", unknown, "0");
             // The number of the head block must occur only once.
             let [reader, other] = [HEAD, HEAD - 1].map(|block| format!("\"{block}\""));
@@ -83,6 +84,7 @@ impl Kind {
             [
                 Self::new("hls", "connections=2\nstreams_hls=5\n".to_owned(), "5"),
                 Self::new("hls", json, "5"),
+                Self::new("hls", metrics.to_owned(), "5"),
                 Self::new("v1", info, time.unwrap()),
                 Self::new("v2", v2_health(0.0, HEAD), HEAD.to_string()),
                 Self::new("hyperion", v2_health(0.0, HEAD), HEAD.to_string()),
@@ -98,7 +100,7 @@ impl Kind {
         };
         let plain = http().into_iter().chain(["ship", "ws"].map(|name| websocket(name, "ws")));
         // Paths and fields make no difference to TLS, so not every kind is repeated.
-        let [text, _, v1, _, _, atomic, _, stream, any] = http();
+        let [text, _, _, v1, _, _, atomic, _, stream, any] = http();
         let over_tls = [text, v1, atomic, stream, any].map(|kind| Self { scheme: "https", ..kind });
         let over_tls = over_tls.into_iter();
         let over_tls = over_tls.chain(["ship", "ws"].map(|name| websocket(name, "wss")));
@@ -147,7 +149,7 @@ impl Kind {
             "ship" | "ws" => vec![NO_UPGRADE],
             "stream" => vec!["answered HTTP 400"],
             // The name of the value, or a mistake in the page's format.
-            "hls" => vec!["hls", "holds no valid JSON", "holds no statistics"],
+            "hls" => vec!["hls", "holds no valid ", "holds no statistics"],
             _ => vec!["sent no JSON", "reports no "],
         }
     }
@@ -304,6 +306,7 @@ fn encoded(
 fn padded(kind: &Kind, size: usize) -> Vec<u8> {
     let (start, unit, rest) = match kind.body.strip_prefix('{') {
         Some(rest) => ("{\"pad\":[0", ",0", format!("],{rest}")),
+        None if kind.body.starts_with('#') => ("", "# pad\n", kind.body.clone()),
         None => ("", "pad=1\n", kind.body.clone()),
     };
     let room = size - start.len() - rest.len();
@@ -506,6 +509,11 @@ fn faults(kind: &Kind) -> Vec<Fault> {
             [format!("{:x}\r\n", body.len() - 1).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
         }),
     ]);
+    if kind.name == "hls" {
+        faults.extend(WRONG_PAGES.map(|(name, page)| {
+            with_body(name, Unmeasured, kind.reasons_for_body(), move |_| page.to_vec())
+        }));
+    }
     if kind.body.starts_with('{') {
         let name = "cut, without a length";
         faults.push(encoded(name, Unmeasured, kind.reasons_for_body(), CLOSE, |body| {
@@ -589,6 +597,24 @@ fn faults(kind: &Kind) -> Vec<Fault> {
     }
     faults
 }
+
+/// Statistics pages that report no `streams_hls`, or not as a number.
+const WRONG_PAGES: [(&str, &[u8]); 14] = [
+    ("metrics: NaN", b"streams_hls NaN\n"),
+    ("metrics: an infinite part of a sum", b"streams_hls{a=\"1\"} +Inf\nstreams_hls{a=\"2\"} 1\n"),
+    ("metrics: a negative sum", b"streams_hls{a=\"1\"} -2\nstreams_hls{a=\"2\"} 1\n"),
+    ("metrics: a sum out of range", b"streams_hls{a=\"1\"} 1e308\nstreams_hls{a=\"2\"} 1e308\n"),
+    ("metrics: a longer name", b"streams_hls_total 5\n"),
+    ("metrics: a label that is not closed", b"other 1\nstreams_hls{a=\"5} 5\n"),
+    ("metrics: braces that are not closed", b"other 1\nstreams_hls{a=\"5\" 5\n"),
+    ("metrics: two values and more", b"streams_hls 5 5 5\n"),
+    ("metrics: no value", b"other 1\nstreams_hls\n"),
+    ("metrics: key=value after a sample", b"other 1\nstreams_hls=5\n"),
+    ("metrics: comments only", b"# TYPE streams_hls gauge\n# streams_hls 5\n# EOF\n"),
+    ("metrics: not UTF-8", b"streams_hls 5\nother{a=\"\xff\"} 5\n"),
+    ("JSON: the value is a list", b"[{\"streams_hls\": [5]}]"),
+    ("JSON: one of two values is a text", b"[{\"streams_hls\": 5}, {\"streams_hls\": \"many\"}]"),
+];
 
 /// Faults in the answer to an upgrade.
 fn upgrade_faults() -> Vec<Fault> {

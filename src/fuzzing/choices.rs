@@ -42,6 +42,11 @@ impl<'a> Choices<'a> {
         self.byte() % 2 == 1
     }
 
+    /// One of `all`, which must not be empty.
+    pub fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+        all[usize::from(self.byte()) % all.len()]
+    }
+
     /// Mostly small numbers that are close to each other. Also the ends of the range, and NaN.
     pub fn number(&mut self) -> f64 {
         const SPECIAL: [f64; 10] = [

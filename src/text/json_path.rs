@@ -8,7 +8,7 @@ a chain of these; filters, slices and iterators are not paths.
 use crate::text::malformed::Malformed;
 
 /// The most steps of a path. Each step may need one pass over the document.
-pub const MOST_STEPS: usize = 32;
+pub const MOST_STEPS: usize = 16;
 
 /// A step from a value to a part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub fn parse(path: &str) -> Result<Vec<Step>, Malformed<'_>> {
     let mut rest = path;
     while !rest.is_empty() {
         if steps.len() == MOST_STEPS {
-            return malformed(path, "has more than 32 steps");
+            return malformed(path, "has more than 16 steps");
         }
         // A point may stand before an index, and must stand before the first one.
         let after_point = rest.strip_prefix('.');
@@ -154,6 +154,6 @@ mod tests {
             assert_eq!(parse(path), Err(Malformed { piece, problem }), "{path}");
         }
         let long = ".a".repeat(MOST_STEPS + 1);
-        assert_eq!(parse(&long).unwrap_err().problem, "has more than 32 steps");
+        assert_eq!(parse(&long).unwrap_err().problem, "has more than 16 steps");
     }
 }

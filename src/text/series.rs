@@ -137,7 +137,7 @@ impl<'a> Labels<'a> {
             None => {
                 let end = value.find([',', '}']).unwrap_or(value.len());
                 let (bare, rest) = value.split_at_checked(end).unwrap_or((value, ""));
-                (Quotable::Bare(bare), rest)
+                (Quotable::Bare(bare.trim_end_matches([' ', '\t'])), rest)
             }
         };
         let rest = skip_blanks(rest);
@@ -228,7 +228,7 @@ mod tests {
             assert_eq!(parse(text, Values::Any), Ok(series), "{text}");
         }
         let bare = parsed("a", &[("b", "x y|\\n"), ("c", "d\"")], "");
-        assert_eq!(parse("a{b=x y|\\n,c=d\"}", Values::Any), Ok(bare));
+        assert_eq!(parse("a{b= x y|\\n ,c=d\"\t}", Values::Any), Ok(bare));
         assert_eq!(parse("a{b=}", Values::Any), Ok(parsed("a", &[("b", "")], "")));
     }
 

@@ -19,8 +19,7 @@ pub const FORMAT: PageFormat = PageFormat {
         let document = Json::checked(page).map_err(|NotJson { line, column }| {
             PageProblem::NotValid { format: "JSON", line, column: Some(column) }
         })?;
-        read(document, statistics);
-        Ok(())
+        read(document, statistics)
     },
     memory_per_byte: MEMORY_PER_BYTE,
 };
@@ -42,22 +41,24 @@ fn recognises(page: &[u8]) -> bool {
 }
 
 /// Reads every value in one pass, at any depth.
-fn read(document: Json, statistics: &mut Statistics) {
-    let mut has_any = false;
+fn read(document: Json, statistics: &mut Statistics) -> Result<(), PageProblem> {
+    let Statistics { entries, time, has_any } = statistics;
+    let keys = entries.len();
     let is_path = |entry: &&mut Entry| entry.key.path().is_some();
-    let (paths, mut names): (Vec<_>, Vec<_>) = statistics.entries().iter_mut().partition(is_path);
+    let (paths, mut names): (Vec<_>, Vec<_>) = entries.iter_mut().partition(is_path);
     let mut paths = Paths::of(paths.into_iter());
     // The name of the member whose value comes next.
     let mut name: Option<Json> = None;
     let mut tokens = document.tokens();
     while let Some(token) = tokens.next() {
+        time.spend(1 + keys)?;
         match token {
             Token::Name(next) => name = Some(next),
-            Token::Object => paths.begin(name.take(), false, tokens.clone()),
-            Token::List => paths.begin(name.take(), true, tokens.clone()),
+            Token::Object => paths.begin(name.take(), false, tokens.clone(), time)?,
+            Token::List => paths.begin(name.take(), true, tokens.clone(), time)?,
             Token::End => paths.end(),
             Token::Value(value) => {
-                has_any = true;
+                *has_any = true;
                 let name = name.take();
                 let is_meant = |entry: &&mut &mut Entry| {
                     name.is_some_and(|name| name.is_text(entry.key.text()))
@@ -69,7 +70,7 @@ fn read(document: Json, statistics: &mut Statistics) {
             }
         }
     }
-    statistics.has_any = has_any;
+    Ok(())
 }
 
 /// The number that a value stands for: true is 1, false is 0, and a string may hold a number.
@@ -85,14 +86,21 @@ fn number(value: Json) -> Result<Figure, NotANumber> {
 mod tests {
     use super::*;
 
+    use std::time::{Duration, Instant};
+
+    use crate::process::deadline::Deadline;
     use crate::values::key::Key;
+
+    fn far_deadline() -> Deadline {
+        Deadline::new(Instant::now(), Duration::from_secs(60))
+    }
 
     /// What a page reports for each of these keys.
     fn figures(page: &str, keys: &[&str]) -> Vec<Option<Result<Figure, NotANumber>>> {
         let keys: Vec<Key> = keys.iter().map(|key| Key::parse(key).unwrap()).collect();
-        let mut statistics = Statistics::of(keys.iter());
+        let mut statistics = Statistics::of(keys.iter(), far_deadline());
         (FORMAT.read)(page.as_bytes(), &mut statistics).unwrap();
-        statistics.entries().iter().map(|entry| entry.figure).collect()
+        statistics.entries.iter().map(|entry| entry.figure).collect()
     }
 
     fn figure(page: &str, key: &str) -> Option<Result<Figure, NotANumber>> {
@@ -179,7 +187,7 @@ mod tests {
     fn paths_are_followed_in_a_document_that_is_nested_deeper() {
         let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
         let page = format!("{{\"a\": [{deep}, {deep}, 5], \"b\": 6}}");
-        let deepest = format!(".a{}", "[0]".repeat(31));
+        let deepest = format!(".a{}", "[0]".repeat(15));
         let found = figures(&page, &[".a[-1]", ".b", ".a[2]", ".a[0][0]", &deepest, ".a[1][1]"]);
         assert_eq!(found, [number(5.0), number(6.0), number(5.0), NO_NUMBER, NO_NUMBER, None]);
     }
@@ -213,7 +221,8 @@ mod tests {
         let keys = [Key::name("a")];
         for (page, line, column) in [("{\n\"a\": 1,}", 2, 8), ("[1", 1, 2), ("{\"a\": 1} x", 1, 10)]
         {
-            let read = (FORMAT.read)(page.as_bytes(), &mut Statistics::of(keys.iter()));
+            let read =
+                (FORMAT.read)(page.as_bytes(), &mut Statistics::of(keys.iter(), far_deadline()));
             let column = Some(column);
             assert_eq!(read, Err(PageProblem::NotValid { format: "JSON", line, column }), "{page}");
         }

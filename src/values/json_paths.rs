@@ -3,7 +3,8 @@
 use crate::text::json::{Json, Token};
 use crate::text::json_path::Step;
 use crate::values::figure::{Figure, NotANumber};
-use crate::values::statistics::Entry;
+use crate::values::page_error::PageProblem;
+use crate::values::statistics::{Entry, TimeLimit};
 
 /// The paths of a request, and the place in the document at which they are.
 ///
@@ -61,7 +62,8 @@ impl<'s, 'k> Paths<'s, 'k> {
         name: Option<Json>,
         is_list: bool,
         rest: impl Iterator<Item = Token<'a>>,
-    ) {
+        time: &mut TimeLimit,
+    ) -> Result<(), PageProblem> {
         let depth = self.depth;
         self.step(name, |path, is_end| {
             path.entry.figure = is_end.then_some(Err(NotANumber));
@@ -71,14 +73,16 @@ impl<'s, 'k> Paths<'s, 'k> {
         });
         self.depth += 1;
         if self.depth > self.longest {
-            return;
+            return Ok(());
         }
         let is_from_end = |path: &Path| {
             let next = path.steps.get(depth).filter(|_| path.taken == depth);
             matches!(next, Some(Step::Element(..0)))
         };
-        let length = if self.paths.iter().any(is_from_end) { count_values(rest) } else { 0 };
+        let is_counted = self.paths.iter().any(is_from_end);
+        let length = if is_counted { count_values(rest, time)? } else { 0 };
         self.groups.push(Group { read: 0, length, is_list });
+        Ok(())
     }
 
     /// Takes the end of the innermost group.
@@ -116,9 +120,13 @@ impl<'s, 'k> Paths<'s, 'k> {
 }
 
 /// How many values a group has, of which `rest` is everything after its beginning.
-fn count_values<'a>(rest: impl Iterator<Item = Token<'a>>) -> i64 {
+fn count_values<'a>(
+    rest: impl Iterator<Item = Token<'a>>,
+    time: &mut TimeLimit,
+) -> Result<i64, PageProblem> {
     let (mut count, mut depth) = (0, 0_usize);
     for token in rest {
+        time.spend(1)?;
         if depth == 0 && matches!(token, Token::Object | Token::List | Token::Value(_)) {
             count += 1;
         }
@@ -129,5 +137,5 @@ fn count_values<'a>(rest: impl Iterator<Item = Token<'a>>) -> i64 {
             Token::Name(_) | Token::Value(_) => {}
         }
     }
-    count
+    Ok(count)
 }

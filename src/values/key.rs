@@ -2,7 +2,7 @@
 
 use crate::text::json_path::{self, Step};
 use crate::text::malformed::Malformed;
-use crate::text::series::{Series, Values};
+use crate::text::series::{Quotable, Series, Values};
 
 /// A key of the statistics page. Its form depends only on its text, not on the format of the page.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,18 +53,24 @@ impl Key {
         }
     }
 
-    /// Whether the key means this series: it has the same name, and all the labels of the key.
-    pub fn matches(&self, series: Series) -> bool {
+    /// Whether the key means series of the metric with this name.
+    pub fn is_metric(&self, name: Quotable) -> bool {
         match &self.form {
-            Form::Name => series.name.is(&self.text),
+            Form::Name => name.is(&self.text),
             Form::Path(_) => false,
-            Form::Metric { name, labels } => {
-                let has = |(name, value): &(String, String)| {
-                    series.labels().any(|label| label.0.is(name) && label.1.is(value))
-                };
-                series.name.is(name) && labels.iter().all(has)
-            }
+            Form::Metric { name: wanted, .. } => name.is(wanted),
         }
+    }
+
+    /// Whether a series has all the labels of the key.
+    pub fn has_labels_of(&self, series: Series) -> bool {
+        let Form::Metric { labels, .. } = &self.form else {
+            return true;
+        };
+        let has = |(name, value): &(String, String)| {
+            series.labels().any(|label| label.0.is(name) && label.1.is(value))
+        };
+        labels.iter().all(has)
     }
 }
 
@@ -85,6 +91,10 @@ mod tests {
     #[test]
     fn a_key_means_the_series_that_have_its_name_and_its_labels() {
         let series = |text| Series::parse(text, Values::Quoted).unwrap().0;
+        let matches = |key: &str, series: Series| {
+            let key = Key::parse(key).unwrap();
+            key.is_metric(series.name) && key.has_labels_of(series)
+        };
         let webrtc = series(r#"media_streams{kind="webrtc",path="live/a b"}"#);
         for key in [
             "media_streams",
@@ -94,7 +104,7 @@ mod tests {
             r#"media_streams{path="live/a b",kind="webrtc",}"#,
             r#"{"media_streams",kind=webrtc}"#,
         ] {
-            assert!(Key::parse(key).unwrap().matches(webrtc), "{key}");
+            assert!(matches(key, webrtc), "{key}");
         }
         for key in [
             "media",
@@ -104,11 +114,11 @@ mod tests {
             "media{kind=webrtc}",
             ".media_streams",
         ] {
-            assert!(!Key::parse(key).unwrap().matches(webrtc), "{key}");
+            assert!(!matches(key, webrtc), "{key}");
         }
         let dotted = series(r#"{"a.b",c="\"\\\n"}"#);
-        assert!(Key::parse("a.b").unwrap().matches(dotted));
-        assert!(Key::parse(r#"{"a.b",c="\"\\\n"}"#).unwrap().matches(dotted));
+        assert!(matches("a.b", dotted));
+        assert!(matches(r#"{"a.b",c="\"\\\n"}"#, dotted));
     }
 
     #[test]

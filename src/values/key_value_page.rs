@@ -2,15 +2,18 @@
 
 use crate::values::figure;
 use crate::values::page_format::PageFormat;
+use crate::values::statistics::Statistics;
 
 /// Any text may be such a page, so this is the format of pages that no other format recognises.
 pub const FORMAT: PageFormat = PageFormat {
     recognises: |_| true,
     read: |page, statistics| {
         let text = String::from_utf8_lossy(page);
+        let Statistics { entries, time, has_any } = statistics;
         for (key, value) in text.lines().filter_map(parse_line) {
-            statistics.has_any = true;
-            for entry in statistics.entries().iter_mut().filter(|entry| entry.key.text() == key) {
+            time.spend(key.len() + entries.len())?;
+            *has_any = true;
+            for entry in entries.iter_mut().filter(|entry| entry.key.text() == key) {
                 entry.note(figure::parse(value));
             }
         }

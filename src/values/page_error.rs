@@ -28,6 +28,8 @@ pub enum PageProblem {
         /// Counts bytes from 1. `None` if the format has no smaller part than a line.
         column: Option<usize>,
     },
+    /// The deadline passed while the page was read.
+    TooSlow,
     /// The page contains no value at all.
     Empty,
 }
@@ -53,6 +55,7 @@ impl fmt::Display for PageProblem {
             Self::NotValid { format, line, column: Some(column) } => {
                 write!(f, "holds no valid {format} (line {line}, column {column})")
             }
+            Self::TooSlow => f.write_str("takes too long to read"),
             Self::Empty => f.write_str("holds no statistics"),
         }
     }

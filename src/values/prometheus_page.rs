@@ -41,6 +41,7 @@ fn begins_sample(line: &str) -> bool {
 }
 
 fn read(page: &[u8], statistics: &mut Statistics) -> Result<(), PageProblem> {
+    let Statistics { entries, time, has_any } = statistics;
     let not_valid = |line| PageProblem::NotValid { format: "Prometheus text", line, column: None };
     for (number, line) in (1..).zip(page.split(|byte| *byte == b'\n')) {
         let line = str::from_utf8(line.trim_ascii()).map_err(|_| not_valid(number))?;
@@ -48,11 +49,15 @@ fn read(page: &[u8], statistics: &mut Statistics) -> Result<(), PageProblem> {
             continue;
         }
         let (series, value) = parse_sample(line).ok_or_else(|| not_valid(number))?;
-        statistics.has_any = true;
+        time.spend(line.len() + entries.len())?;
+        *has_any = true;
         // A negative value may be a part of the sum. The sum must not be negative.
         let figure = if value.is_finite() { Ok(Figure::of(value)) } else { Err(NotANumber) };
-        for entry in statistics.entries().iter_mut().filter(|entry| entry.key.matches(series)) {
-            entry.add(figure);
+        for entry in entries.iter_mut().filter(|entry| entry.key.is_metric(series.name)) {
+            time.spend(line.len())?;
+            if entry.key.has_labels_of(series) {
+                entry.add(figure);
+            }
         }
     }
     Ok(())
@@ -75,11 +80,18 @@ fn parse_sample(line: &str) -> Option<(Series<'_>, f64)> {
 mod tests {
     use super::*;
 
+    use std::time::{Duration, Instant};
+
+    use crate::process::deadline::Deadline;
     use crate::values::key::Key;
+
+    fn far_deadline() -> Deadline {
+        Deadline::new(Instant::now(), Duration::from_secs(60))
+    }
 
     fn figure(page: &str, key: &str) -> Result<Option<Figure>, NotANumber> {
         let keys = [Key::parse(key).unwrap()];
-        let mut statistics = Statistics::of(keys.iter());
+        let mut statistics = Statistics::of(keys.iter(), far_deadline());
         read(page.as_bytes(), &mut statistics).unwrap();
         assert!(statistics.has_any);
         statistics.sum(&keys)
@@ -169,12 +181,12 @@ low{a="2"} 1
         ] {
             let page = format!("ok 1\n\n{line}\nok 1\n");
             let keys = [Key::name("ok")];
-            let read = read(page.as_bytes(), &mut Statistics::of(keys.iter()));
+            let read = read(page.as_bytes(), &mut Statistics::of(keys.iter(), far_deadline()));
             let format = "Prometheus text";
             let problem = PageProblem::NotValid { format, line: 3, column: None };
             assert_eq!(read, Err(problem), "{line}");
         }
-        let read = read(b"ok 1\n# \xff\n", &mut Statistics::of([].iter()));
+        let read = read(b"ok 1\n# \xff\n", &mut Statistics::of([].iter(), far_deadline()));
         assert!(matches!(read, Err(PageProblem::NotValid { line: 2, .. })));
     }
 

@@ -66,9 +66,10 @@ impl<'a> Sources<'a> {
         &mut self,
         values: &[&'v Value],
     ) -> Timed<Result<Statistics<'v>, Arc<PageError>>> {
+        let deadline = self.wait.deadline();
         let Timed { result: page, took } = self.fetched_page();
         let keys = values.iter().flat_map(|value| value.keys());
-        let read = |page: &Page| page.read(keys).map_err(Arc::new);
+        let read = |page: &Page| page.read(keys, deadline).map_err(Arc::new);
         Timed { result: page.as_ref().map_err(Arc::clone).and_then(read), took: *took }
     }
 

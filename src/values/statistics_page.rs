@@ -8,6 +8,7 @@ use crate::net::error::AskError;
 use crate::net::headers::Headers;
 use crate::net::http;
 use crate::net::target::Target;
+use crate::process::deadline::Deadline;
 use crate::process::memory;
 use crate::process::wait::Wait;
 use crate::values::headers_file;
@@ -68,12 +69,13 @@ impl Page {
         }
     }
 
-    /// Reads what the page reports for `keys`. Fails if it reports nothing at all.
+    /// Reads what the page reports for `keys`, until the deadline. Fails if it reports nothing at all.
     pub fn read<'k>(
         &self,
         keys: impl Iterator<Item = &'k Key>,
+        deadline: Deadline,
     ) -> Result<Statistics<'k>, PageError> {
-        let mut statistics = Statistics::of(keys);
+        let mut statistics = Statistics::of(keys, deadline);
         match read(&self.body, &mut statistics) {
             Ok(()) => Ok(statistics),
             Err(problem) => Err(PageError::Page { url: self.url.clone(), problem }),
@@ -95,6 +97,8 @@ fn read(page: &[u8], statistics: &mut Statistics) -> Result<(), PageProblem> {
 mod tests {
     use super::*;
 
+    use std::time::{Duration, Instant};
+
     use crate::values::figure::Figure;
 
     const TEXT: &[u8] = include_bytes!("../../tests/fixtures/wcs/stat.txt");
@@ -103,11 +107,12 @@ mod tests {
 
     /// What a page reports for one key.
     fn try_figure(page: &[u8], key: &str) -> Result<Option<Figure>, PageProblem> {
+        let deadline = Deadline::new(Instant::now(), Duration::from_secs(60));
         let (other, key) = (Key::name("other"), Key::parse(key).unwrap());
-        let mut statistics = Statistics::of([&other, &key].into_iter());
+        let mut statistics = Statistics::of([&other, &key].into_iter(), deadline);
         read(page, &mut statistics)?;
         // A value that is not a number is infinite here.
-        Ok(statistics.sum(&[key.clone()]).unwrap_or(Some(Figure::of(f64::INFINITY))))
+        Ok(statistics.sum(std::slice::from_ref(&key)).unwrap_or(Some(Figure::of(f64::INFINITY))))
     }
 
     fn figure(page: &[u8], key: &str) -> Option<Figure> {
