@@ -34,8 +34,9 @@ Usage: haproxy-agent-check [OPTIONS] [REQUEST]...
 
 Request: NAME [LIMIT] [NAME [LIMIT]]..., down when a value reaches its limit;
   cpu (percent of the online CPUs, 90), publishers, subscribers, hls (streams,
-  100 each), band-in, band-out (Mbps, 100 each), stat:KEY (any key of the
-  statistics page, no default). Without a request: all but stat:KEY.
+  100 each), band-in, band-out (Mbps, 100 each), memory, disk:PATH (percent in
+  use, 90 each), stat:KEY (a number of the statistics page, no default). A lower
+  limit is min:LIMIT. Without a request: cpu to band-out.
 Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion;
   ship|URL[|BLOCKS], stream|URL, ws|URL[|HOST], http|URL[|STATUS[|HOST]];
   debug|REPLY.

@@ -256,14 +256,14 @@ fn a_wrong_key_is_not_understood_and_the_wrong_piece_is_named() {
     for (key, why) in [
         (".a[x]", "'[x]' is not an index"),
         (".", "'.' is the whole page, not a number"),
-        (".a[", "'[' has no ]"),
+        (".a[]]", "'[]' is not an index"),
         (".a..b", "'.b' is not a plain name: write it as [\"NAME\"]"),
         (".a-b", "'a-b' is not a plain name: write it as [\"NAME\"]"),
         (".a[0]b", "'b' is not a step: write .NAME or [INDEX]"),
-        (".\"a", "'\"a' is not a string in double quotes"),
+        (".\"\\a\"", "'\"\\a\"' is not a string in double quotes"),
+        (".[0", "'[0' has no ]"),
         ("a{b}", "'b' is not LABEL=VALUE"),
-        ("a{b=c", "'{' has no } at the end of the labels"),
-        ("a{b=\"c}", "'b=\"c}' has no closing quote"),
+        ("a{b=c\"d\"}", "'b' has a quote within its value"),
         ("a{9=c}", "'9' is not the name of a label"),
         ("a{b=\"c\"d}", "'b' has neither , nor } after its value"),
         ("a{b=c}d", "'d' stands after the metric and its labels"),
@@ -275,6 +275,13 @@ fn a_wrong_key_is_not_understood_and_the_wrong_piece_is_named() {
         agent(&["cpu", "90", &name]).expect(&expected, 2);
         let line = format!("{name} 5\n");
         Connection::open_after(&[], line.as_bytes()).finish().expect(&expected, 2);
+    }
+    for (words, why) in [
+        ("stat:a{b=c 5", "stat:a{b=c 5: '{b=c 5' has no closing brace"),
+        ("cpu 90 stat:a{b=\"c} 5", "stat:a{b=\"c} 5: '\"c} 5' has no closing quote"),
+        ("stat:.\"a 5 hls", "stat:.\"a 5 hls: '\"a 5 hls' has no closing quote"),
+    ] {
+        agent(&[words]).expect(&format!("fail # {why}\n"), 2);
     }
     let long = format!("stat:{}", ".a".repeat(17));
     let outcome = agent(&[&long, "5"]);

@@ -12,9 +12,8 @@ use crate::reply::outcome::Outcome;
 use crate::request::parsed::Request;
 use crate::request::thresholds::Thresholds;
 use crate::request::words::words;
-use crate::values::figure::Figure;
 use crate::values::prometheus_page;
-use crate::values::sources::find_on_page;
+use crate::values::sources::{find_on_page, of_machine};
 use crate::values::statistics_page::Page;
 use crate::values::value::Value;
 use crate::verdict::limit::Limit;
@@ -85,7 +84,7 @@ pub fn statistics(data: &[u8]) {
 
 /// The names and limits in the text of a request.
 fn pairs(text: &str) -> Vec<(String, Limit)> {
-    let words: Vec<&str> = words(text).collect();
+    let words = words(text).unwrap();
     let pair = |pair: &[&str]| {
         let limit = match pair[1].strip_prefix("min:") {
             Some(limit) => Limit::Above(limit.parse().unwrap()),
@@ -150,12 +149,10 @@ fn judge_page(thresholds: &Thresholds, page: Vec<u8>, load: f64) -> Outcome {
     let keys = values.iter().flat_map(|value| value.keys());
     let deadline = Deadline::new(Instant::now(), Duration::from_secs(3600));
     let statistics = page.read(keys, deadline).map_err(Arc::new);
-    let read = |value: &&Value| Timed {
-        result: match value.is_on_statistics_page() {
-            true => find_on_page(value, &statistics),
-            false => Ok(Figure::of(load)),
-        },
-        took: Duration::ZERO,
+    let took = Duration::ZERO;
+    let read = |value: &&Value| match value.is_on_statistics_page() {
+        true => Timed { result: find_on_page(value, &statistics), took },
+        false => of_machine(value, Timed { result: Ok(load), took }),
     };
     Outcome::Measured(thresholds.judge(values.iter().map(read).collect()))
 }

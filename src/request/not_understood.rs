@@ -32,7 +32,7 @@ pub enum Mistake {
     LimitMissing,
     /// It names a value that only the command line may name.
     NotInALine,
-    /// This part of the name of a value is wrong, and why.
+    /// This part of it is wrong, and why.
     Name(String, &'static str),
     /// It should be the name of a service.
     UnknownService,

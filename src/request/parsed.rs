@@ -110,6 +110,7 @@ mod tests {
             "stat:.x://u:secret@h 5",
             "stat:a{x://u:secret@h} 5",
             "stat:a{b=\"x://u:secret@h} 5",
+            "stat:a\"x://u:secret@h 5 6",
             "disk:x://u:secret@h 5",
         ] {
             let error = Request::parse(text).unwrap_err().to_string();

@@ -44,17 +44,19 @@ impl Default for Thresholds {
 impl Thresholds {
     /// Parses the text of a request. If a name is repeated, the last one wins.
     pub fn parse(text: &str) -> Result<Self, NotUnderstood> {
-        let mut words = words(text).peekable();
+        let malformed = |name, Malformed { piece, problem }: Malformed| {
+            NotUnderstood::new(name, Mistake::Name(piece.to_owned(), problem))
+        };
+        let words = words(text).map_err(|error| malformed(error.word, error.malformed))?;
+        let mut words = words.into_iter().peekable();
         let mut parsed = Self { thresholds: Vec::new(), are_defaults: false };
         while let Some(name) = words.next() {
             let unknown = || match parsed.thresholds.is_empty() {
                 true => NotUnderstood::new(name, Mistake::UnknownValue),
                 false => NotUnderstood::new(name, Mistake::UnknownValueOrLimit),
             };
-            let value = values::find(name).ok_or_else(unknown)?.map_err(|malformed| {
-                let Malformed { piece, problem } = malformed;
-                NotUnderstood::new(name, Mistake::Name(piece.to_owned(), problem))
-            })?;
+            let value =
+                values::find(name).ok_or_else(unknown)?.map_err(|error| malformed(name, error))?;
             let given = words.peek().and_then(|word| parse_limit(word, &value));
             if given.is_some() {
                 words.next();
@@ -219,7 +221,7 @@ mod tests {
             ("hls min:-5", "'min:-5' is no limit (a number of 0 or more or min:NUMBER, "),
             ("cpu 5 disk:var 5", "disk:var: 'var' is not an absolute path"),
             ("stat:.a[x] 5", "stat:.a[x]: '[x]' is not an index"),
-            ("stat:a{b=\"c} 5", "stat:a{b=\"c}: 'b=\"c}' has no closing quote"),
+            ("cpu stat:a{b=\"c} 5", "stat:a{b=\"c} 5: '\"c} 5' has no closing quote"),
         ] {
             let error = Thresholds::parse(text).unwrap_err().to_string();
             assert!(error.starts_with(sentence), "{error}");

@@ -137,6 +137,9 @@ impl<'a> Labels<'a> {
             None => {
                 let end = value.find([',', '}']).unwrap_or(value.len());
                 let (bare, rest) = value.split_at_checked(end).unwrap_or((value, ""));
+                if bare.contains('"') {
+                    return Err(malformed("has a quote within its value"));
+                }
                 (Quotable::Bare(bare.trim_end_matches([' ', '\t'])), rest)
             }
         };
@@ -227,8 +230,8 @@ mod tests {
             assert_eq!(parse(text, Values::Quoted), Ok(series.clone()), "{text}");
             assert_eq!(parse(text, Values::Any), Ok(series), "{text}");
         }
-        let bare = parsed("a", &[("b", "x y|\\n"), ("c", "d\"")], "");
-        assert_eq!(parse("a{b= x y|\\n ,c=d\"\t}", Values::Any), Ok(bare));
+        let bare = parsed("a", &[("b", "x y|\\n"), ("c", "d")], "");
+        assert_eq!(parse("a{b= x y|\\n ,c=d\t}", Values::Any), Ok(bare));
         assert_eq!(parse("a{b=}", Values::Any), Ok(parsed("a", &[("b", "")], "")));
     }
 
@@ -260,6 +263,8 @@ mod tests {
         }
         let bare = Malformed { piece: "b", problem: "has a value without quotes" };
         assert_eq!(parse("a{b=c}", Values::Quoted), Err(bare));
+        let quote = Malformed { piece: "b", problem: "has a quote within its value" };
+        assert_eq!(parse("a{b=c\"}", Values::Any), Err(quote));
         let unclosed = Malformed { piece: "{", problem: NO_BRACE };
         assert_eq!(parse("a{b=c", Values::Any), Err(unclosed));
     }

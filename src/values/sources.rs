@@ -80,9 +80,12 @@ impl<'a> Sources<'a> {
 }
 
 /// What the machine tells of a value.
-fn of_machine(value: &Value, Timed { result, took }: Timed<Result<f64, Fault>>) -> Reported {
+pub fn of_machine(value: &Value, Timed { result, took }: Timed<Result<f64, Fault>>) -> Reported {
     let error = |fault| ValueError::Machine { name: value.name().to_owned(), fault };
-    Timed { result: result.map(Figure::of).map_err(error), took }
+    let not_a_number = |NotANumber| ValueError::NotANumber { name: value.name().to_owned() };
+    let result = result.map_err(error);
+    let result = result.and_then(|number| Figure::of(number).checked().map_err(not_a_number));
+    Timed { result, took }
 }
 
 /// Finds a value in what the statistics page reports.
