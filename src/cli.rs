@@ -42,13 +42,13 @@ Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion;
   debug|REPLY.
 
   -u, --stats-url URL    statistics page [http://127.0.0.1:8081/?action=stat]
-      --stats-headers FILE  lines of Name: value, sent with its request
+      --stats-headers FILE  send the lines 'Name: value' of FILE with its request
   -t, --timeout TIME     time for the whole run: 1500ms, 1.5s, 1500 [1500ms]
       --load 1|5|15      minutes of the load average that cpu uses [5]
   -w, --weight-from PCT  reduce the weight above PCT % of a limit, 0 to 99
+      --at-limit STATE   reply at a limit: down, drain, 0% to 99% [down]
       --recover PCT      a full server is up again below PCT % of its limits
-      --state FILE       for --recover: exists while the server is full
-      --at-limit STATE   down, drain, or a weight from 0% to 99% [down]
+      --state FILE       for --recover: FILE exists while the server is full
   -d, --describe         add the reason to the reply, after a #
   -e, --explain          print a table of values and limits on standard error
       --agent-send MODE  HAProxy's line: optional, required, ignore [optional]
