@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
-use crate::net::secrets::without_secrets;
+use crate::net::secrets::option_without_secrets;
 use crate::net::url::{Protocol, Url, UrlError};
 use crate::reply::line::Style;
 use crate::request::agent_send::AgentSend;
@@ -135,7 +135,7 @@ impl fmt::Display for OptionError {
                 write!(f, "{option} {}", UrlError::TooLong)
             }
             Self::Url { option, text, error } => {
-                write!(f, "{option}: '{}' {error}", without_secrets(text))
+                write!(f, "{option}: '{}' {error}", option_without_secrets(text))
             }
             Self::EmptyPath => f.write_str("--maint-file: the path is empty"),
         }
