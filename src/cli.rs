@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
-use crate::net::secrets::without_secrets;
+use crate::net::secrets::option_without_secrets;
 use crate::net::url::{Protocol, Url, UrlError};
 use crate::process::deadline::Deadline;
 use crate::reply::at_limit::{AtLimit, AtLimitError};
@@ -165,7 +165,7 @@ impl fmt::Display for OptionError {
                 write!(f, "{option} {}", UrlError::TooLong)
             }
             Self::Url { option, text, error } => {
-                write!(f, "{option}: '{}' {error}", without_secrets(text))
+                write!(f, "{option}: '{}' {error}", option_without_secrets(text))
             }
             Self::AtLimit { text, error } => write!(f, "--at-limit: '{text}' {error}"),
             Self::Alone(option, other) => write!(f, "{option} needs {other}"),

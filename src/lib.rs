@@ -42,6 +42,9 @@ use crate::request::evaluation::{Evaluation, evaluate};
 use crate::request::rules::{Refusal, RequestRules, parse};
 use crate::verdict::hysteresis::Hysteresis;
 
+/// After the reply, the agent reads for at most this long what the peer goes on sending.
+const DRAIN: Duration = Duration::from_millis(250);
+
 /// At the end of a run, the agent reads for this long what the peer still sends.
 const LAST_DRAIN: Duration = Duration::from_millis(5);
 
@@ -70,7 +73,7 @@ pub fn run() -> ExitCode {
         .unwrap_or_else(|_| Reply::internal_error());
 
     output::write_reply(&reply.to_string(), deadline.exit_at());
-    input.drain(deadline.exit_at());
+    input.drain(deadline.exit_at().min(Instant::now() + DRAIN));
     // HAProxy has its line. From here on, a failure does not change the exit status.
     let _ = panics::catch(|| report(&options, &evaluation, &reply, &peer, deadline));
     // Read what has arrived in the meantime, even if the report took all the time.

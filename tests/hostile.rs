@@ -417,3 +417,32 @@ fn hundreds_of_hostile_clients_do_not_make_an_ordinary_check_late() {
         service.expect_healthy();
     }
 }
+
+/// Sends without a pause until the connection ends.
+fn flood(stream: &TcpStream) {
+    let bytes = [b'x'; 64 * 1024];
+    while (&mut &*stream).write_all(&bytes).is_ok() {}
+}
+
+#[test]
+fn a_client_that_never_stops_sending_does_not_hold_its_run() {
+    for args in [&["-t", "30s", "cpu", "1000000"][..], &["-t", "30s", "--agent-send", "required"]] {
+        let mut connection = Connection::open_after(args, b"cpu 1000000\n");
+        let peer = connection.peer.try_clone().unwrap();
+        let (start, status) = thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| flood(&peer));
+            }
+            let mut reply = [0; 8];
+            connection.peer.read_exact(&mut reply).unwrap();
+            assert_eq!(&reply, b"up 100%\n");
+            let start = Instant::now();
+            let status = connection.agent.wait();
+            // The kernel may have reset the connection already.
+            let _ = peer.shutdown(Shutdown::Both);
+            (start, status)
+        });
+        assert_eq!(status.code(), Some(0));
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+}

@@ -505,3 +505,13 @@ fn the_built_in_list_is_trusted_on_a_system_without_a_store() {
     let site = Site::new();
     with_system_store(&site, "", Err(UNKNOWN));
 }
+
+#[test]
+fn a_broken_store_is_the_reason_even_if_nothing_listens() {
+    for (scheme, service) in [("https", "v1"), ("wss", "ws")] {
+        let url = format!("{scheme}://{}", free_address());
+        let mut command = agent_trusting("/nowhere");
+        let outcome = finish(command.args(["-d", &format!("{service}|{url}")]));
+        outcome.expect(&format!("fail # {url}: SSL_CERT_FILE does not exist: /nowhere\n"), 1);
+    }
+}

@@ -110,9 +110,9 @@ fn may_be_opened(url: &Url) {
 fn only_what_is_allowed_may_be_opened(target: &Target) {
     let allow = |origin: &str| {
         let mut allowed = AllowedUrls::default();
-        allowed.add(origin).is_ok() && allowed.allow(target)
+        allowed.add(origin).is_ok() && allowed.allows(target)
     };
-    assert!(!AllowedUrls::default().allow(target));
+    assert!(!AllowedUrls::default().allows(target));
     assert!(allow("any"));
 
     let (uri, origin) = (target.url.uri(), target.url.origin());

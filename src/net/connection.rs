@@ -33,19 +33,21 @@ impl Connection {
     /// Connects to a server. With TLS, the server's certificate has to be valid for its name.
     pub fn open(origin: &Origin, wait: &Wait) -> Result<Self, AskError> {
         let deadline = wait.deadline();
+        // First, so that a store without certificates is the reason whatever the server does.
+        let trusted = origin.is_tls().then(|| trusted_certificates(deadline)).transpose()?;
         let addresses: Vec<SocketAddr> = resolver::addresses(origin.host(), wait)?
             .into_iter()
             .map(|address| (address, origin.port()).into())
             .collect();
         let of_io = |error| AskError::from_io(&error, deadline);
         let tcp = Tcp::connect(&addresses, wait).map_err(of_io)?;
-        if !origin.is_tls() {
-            return Ok(Self::Plain(tcp));
+        match trusted {
+            None => Ok(Self::Plain(tcp)),
+            Some(trusted) => {
+                let tls = tls::handshake(tcp, origin.bare_host(), trusted).map_err(of_io)?;
+                Ok(Self::Tls(Box::new(tls)))
+            }
         }
-        // Read only now: reading all certificates of a system takes longer than most failures to connect.
-        let trusted = trusted_certificates(deadline)?;
-        let tls = tls::handshake(tcp, origin.bare_host(), trusted).map_err(of_io)?;
-        Ok(Self::Tls(Box::new(tls)))
     }
 }
 

@@ -4,12 +4,12 @@ Removing what may be secret from a text before it is shown or logged.
 
 use ureq::http::Uri;
 
-use crate::net::url::Url;
+use crate::net::url::{Url, UrlError};
 
 /// What ends the scheme of a URL.
 const SCHEME_END: &str = "://";
 
-/// Returns `text` without the user information, the queries and the fragments of the URLs in it.
+/// Returns the text of a request without the user information, the queries and the fragments of the URLs in it.
 ///
 /// Only `|` ends a URL, because a password may contain spaces. If the text after a scheme is not a URL,
 /// nothing after `://` is shown, up to the end of the text.
@@ -20,40 +20,50 @@ pub fn without_secrets(text: &str) -> String {
             Some(field) => (field, "|"),
             None => (field, ""),
         };
-        let Some(scheme_end) = field.find(SCHEME_END) else {
-            shown.push_str(&words_without_secrets(field));
-            shown.push_str(separator);
-            continue;
-        };
-        let scheme = field.get(..scheme_end).unwrap_or_default();
-        let url_start = scheme
-            .rfind(char::is_whitespace)
-            .map_or(0, |space| space + scheme[space..].chars().next().map_or(0, char::len_utf8));
-        let (before, url) = field.split_at(url_start);
-        shown.push_str(&words_without_secrets(before));
-        if !is_url(url.trim()) {
-            shown.push_str(scheme.get(url_start..).unwrap_or_default());
-            shown.push_str(SCHEME_END);
+        let (field, is_whole) = field_without_secrets(field);
+        shown.push_str(&field);
+        if !is_whole {
             return shown;
         }
-        // The parser accepts any text after a #.
-        shown.push_str(url.split(['?', '#']).next().unwrap_or_default());
         shown.push_str(separator);
     }
     shown
 }
 
-/// Whether a text is a URL that holds no user information.
-fn is_url(text: &str) -> bool {
-    // A valid URL may have an @ in its path. In any other text, an @ may end a password.
-    Url::parse(text).is_ok() || (!text.contains('@') && is_uri(text))
+/// The same for the value of an option, in which `|` separates nothing.
+pub fn option_without_secrets(text: &str) -> String {
+    field_without_secrets(text).0
 }
 
-/// Whether a text is a URI with any scheme and host. The host may be empty, as in `file:///path`.
-fn is_uri(text: &str) -> bool {
-    let path = text.split_once(SCHEME_END).map_or("", |(_, rest)| rest);
-    let has_no_host = path.starts_with('/');
-    text.parse::<Uri>().is_ok() || (has_no_host && path.parse::<Uri>().is_ok())
+/// Returns what may be shown of a text with at most one URL, and whether the text after it may be shown too.
+fn field_without_secrets(field: &str) -> (String, bool) {
+    let Some(scheme_end) = field.find(SCHEME_END) else {
+        return (words_without_secrets(field), true);
+    };
+    let scheme = field.get(..scheme_end).unwrap_or_default();
+    let url_start = scheme
+        .rfind(char::is_whitespace)
+        .map_or(0, |space| space + scheme[space..].chars().next().map_or(0, char::len_utf8));
+    let (before, url) = field.split_at(url_start);
+    let before = words_without_secrets(before);
+    if !is_url(url.trim()) {
+        let scheme = scheme.get(url_start..).unwrap_or_default();
+        return (format!("{before}{scheme}{SCHEME_END}"), false);
+    }
+    // The parser accepts any text after a #.
+    (before + url.split(['?', '#']).next().unwrap_or_default(), true)
+}
+
+/// Whether a text is a URL without user information.
+fn is_url(text: &str) -> bool {
+    match Url::parse(text) {
+        Ok(_) => true,
+        // What follows a colon may be a port or a password.
+        Err(UrlError::Scheme) => text.parse::<Uri>().is_ok_and(|uri| {
+            uri.authority().is_some_and(|authority| authority.as_str() == authority.host())
+        }),
+        Err(_) => false,
+    }
 }
 
 /// Removes what may be secret from words without a scheme: all before an `@`, and all after a `?`.
@@ -83,10 +93,21 @@ mod tests {
             ("http://h/?secret@secret", "http://h/"),
             ("v1|http://h/#x http://u:secret@h|5", "v1|http://h/|5"),
             ("v1|ftp://h/p?secret|5", "v1|ftp://h/p|5"),
-            ("file:///etc/passwd", "file:///etc/passwd"),
             ("", ""),
         ] {
             assert_eq!(without_secrets(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_bar_separates_nothing_in_an_option() {
+        for (text, shown) in [
+            ("http://user:SEC|RET@h/", "http://"),
+            ("http://h/a|b?secret", "http://h/a|b"),
+            ("http://h/a?secret", "http://h/a"),
+            ("stat", "stat"),
+        ] {
+            assert_eq!(option_without_secrets(text), shown);
         }
     }
 
@@ -101,6 +122,12 @@ mod tests {
             ("http://SECRET@h/ http://h?SECRET", "http://"),
             ("v1|http://SEC|RET@h", "v1|http://SEC|h"),
             ("x:///SEC RET", "x://"),
+            ("v1|http://user:SEC|RET@h", "v1|http://"),
+            ("v1|ftp://user:SECRET", "v1|ftp://"),
+            ("v1|http:///user:SECRET", "v1|http://"),
+            ("v1|http://[::1]:SECRET/", "v1|http://"),
+            ("v1|http://*:SECRET", "v1|http://"),
+            ("v1|http://h:99999", "v1|http://"),
         ] {
             assert_eq!(without_secrets(text), shown);
         }

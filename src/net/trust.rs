@@ -22,6 +22,7 @@ use der::{Decode, Header, Reader as _, SliceReader, Tag};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 use crate::process::background::{self, BackgroundError};
 use crate::process::deadline::Deadline;
@@ -35,6 +36,9 @@ const FOLDERS_VARIABLE: &str = "SSL_CERT_DIR";
 
 /// How messages name the system's store.
 const SYSTEM: &str = "the system's store";
+
+/// How messages name the list that is part of the program.
+const BUILT_IN: &str = "the built-in list";
 
 /// Where distributions keep all trusted certificates in one file. The first one that can be read counts. The
 /// list is that of openssl-probe 0.2.2. That crate cannot tell a file that is absent from one that may not be
@@ -165,16 +169,24 @@ pub fn trusted_certificates(deadline: Deadline) -> Result<RootCertStore, TrustEr
             files = content.files;
         }
     }
+    let lack = lack.unwrap_or_else(|| {
+        certificates.extend(built_in_certificates(now));
+        TrustError { source: BUILT_IN, problem: Problem::NotValidNow, path: PathBuf::new() }
+    });
     let mut store = RootCertStore::empty();
-    let Some(lack) = lack else {
-        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        return Ok(store);
-    };
     // Folders often hold the certificates of the file again.
     certificates.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
     certificates.dedup();
     store.add_parsable_certificates(certificates);
     if store.is_empty() { Err(lack) } else { Ok(store) }
+}
+
+/// Returns the certificates of the built-in list that are valid now.
+fn built_in_certificates(now: Duration) -> impl Iterator<Item = CertificateDer<'static>> {
+    let is_valid = move |certificate: &&CertificateDer| {
+        validity(certificate).is_ok_and(|[from, until]| (from..=until).contains(&now))
+    };
+    TLS_SERVER_ROOT_CERTS.iter().filter(is_valid).cloned()
 }
 
 /// The device and the inode of each file that has been read. A folder usually has several links to a file.
@@ -473,5 +485,13 @@ mod tests {
             assert!(validity(&certificate(&[], [bad, good])).is_err(), "{bad:?}");
             assert!(validity(&certificate(&[], [good, bad])).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_built_in_list_holds_only_what_is_valid_at_the_time() {
+        let count = |now| built_in_certificates(Duration::from_secs(now)).count();
+        let [in_2026, in_2100] = [1_790_000_000, 4_102_444_800];
+        assert!(count(in_2026) > 50, "{}", count(in_2026));
+        assert_eq!(count(in_2100), 0);
     }
 }

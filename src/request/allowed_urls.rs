@@ -26,7 +26,7 @@ impl AllowedUrls {
 
     /// Returns whether a request line may have this server asked. The URL must be of an allowed origin. HOST
     /// must be the host of the URL or of an allowed origin, so that it opens no other site of that server.
-    pub fn allow(&self, Target { url, host }: &Target) -> bool {
+    pub fn allows(&self, Target { url, host }: &Target) -> bool {
         if self.is_any {
             return true;
         }
@@ -68,7 +68,7 @@ mod tests {
                 "[::1]",
                 "[0:0::1]:7000",
             ] {
-                assert!(allowed.allow(&target(url, host)), "{url} {host}");
+                assert!(allowed.allows(&target(url, host)), "{url} {host}");
             }
             for host in [
                 "10.0.0.5:80",
@@ -88,7 +88,7 @@ mod tests {
                 "api.example,other",
                 "https://api.example",
             ] {
-                assert!(!allowed.allow(&target(url, host)), "{url} {host}");
+                assert!(!allowed.allows(&target(url, host)), "{url} {host}");
             }
         }
     }
@@ -97,9 +97,9 @@ mod tests {
     fn a_url_is_of_an_allowed_origin() {
         let allowed = allowed(&["http://10.0.0.5:8888"]);
         for url in ["https://10.0.0.5:8888", "ws://10.0.0.5:8888", "http://10.0.0.5", "http://a"] {
-            assert!(!allowed.allow(&target(url, "")), "{url}");
-            assert!(!allowed.allow(&target(url, "10.0.0.5")), "{url}");
-            assert!(!AllowedUrls::default().allow(&target(url, "")), "{url}");
+            assert!(!allowed.allows(&target(url, "")), "{url}");
+            assert!(!allowed.allows(&target(url, "10.0.0.5")), "{url}");
+            assert!(!AllowedUrls::default().allows(&target(url, "")), "{url}");
         }
     }
 
@@ -107,7 +107,7 @@ mod tests {
     fn any_allows_everything_also_together_with_origins() {
         for texts in [&["any"][..], &["any", "http://a"], &["http://a", "any"]] {
             for host in ["", "b", "user@c"] {
-                assert!(allowed(texts).allow(&target("wss://10.0.0.5:1/", host)), "{host}");
+                assert!(allowed(texts).allows(&target("wss://10.0.0.5:1/", host)), "{host}");
             }
         }
         for text in ["ANY", "any ", "*", "all", ""] {

@@ -36,7 +36,7 @@ impl RequestRules {
         };
         match &line {
             None if self.agent_send == AgentSend::Required => Err(Refusal::NoLine),
-            Some(request) if !self.allow(request) => {
+            Some(request) if !self.allows(request) => {
                 Err(Refusal::UrlNotAllowed(request.to_string()))
             }
             _ => Ok(Request::combine(self.command_line.clone(), line)),
@@ -44,8 +44,8 @@ impl RequestRules {
     }
 
     /// Returns whether a request line may ask for this request.
-    fn allow(&self, request: &Request) -> bool {
-        request.target().is_none_or(|target| self.allowed_urls.allow(target))
+    fn allows(&self, request: &Request) -> bool {
+        request.target().is_none_or(|target| self.allowed_urls.allows(target))
     }
 
     /// Returns a test for request lines: does a line make the answer to `current` unnecessary?
