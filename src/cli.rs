@@ -42,7 +42,7 @@ Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion;
   debug|REPLY.
 
   -u, --stats-url URL    statistics page [http://127.0.0.1:8081/?action=stat]
-      --stats-headers FILE  send the lines 'Name: value' of FILE with its request
+      --stats-headers FILE  headers for that page, a line 'Name: value' each
   -t, --timeout TIME     time for the whole run: 1500ms, 1.5s, 1500 [1500ms]
       --load 1|5|15      minutes of the load average that cpu uses [5]
   -w, --weight-from PCT  reduce the weight above PCT % of a limit, 0 to 99
