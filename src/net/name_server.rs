@@ -53,7 +53,7 @@ pub fn ask_over_udp(
     }
 }
 
-/// Asks over a TCP connection, until `until`. An answer there is never cut.
+/// Asks over a TCP connection, until `until`. An answer there should not be cut.
 ///
 /// Fails with [`ErrorKind::TimedOut`] if there is no answer, with another kind if the server cannot be
 /// reached or does not answer the question, and if the wait ends.
