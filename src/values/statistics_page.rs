@@ -103,7 +103,7 @@ mod tests {
         let statistics =
             page.read([&other, &key].into_iter(), deadline).map_err(|error| error.problem)?;
         // A value that is not a number is infinite here.
-        Ok(statistics.sum(&[key.clone()]).unwrap_or(Some(Figure::of(f64::INFINITY))))
+        Ok(statistics.sum(std::slice::from_ref(&key)).unwrap_or(Some(Figure::of(f64::INFINITY))))
     }
 
     fn figure(page: &[u8], key: &str) -> Option<Figure> {
