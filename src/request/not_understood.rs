@@ -64,6 +64,10 @@ impl fmt::Display for NotUnderstood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = without_secrets(&self.word);
         match &self.mistake {
+            // The piece may be the end of a URL, and begin anywhere in it.
+            Mistake::Name(_, problem) if self.word.contains("://") => {
+                write!(f, "{word}: a part of it {problem}")
+            }
             Mistake::Name(piece, problem) => {
                 write!(f, "{word}: '{}' {problem}", without_secrets(piece))
             }

@@ -111,6 +111,7 @@ mod tests {
             "stat:a{x://u:secret@h} 5",
             "stat:a{b=\"x://u:secret@h} 5",
             "stat:a\"x://u:secret@h 5 6",
+            "stat:a://u:secret@h{} 5",
             "disk:x://u:secret@h 5",
         ] {
             let error = Request::parse(text).unwrap_err().to_string();

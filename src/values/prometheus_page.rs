@@ -23,7 +23,7 @@ fn recognises(page: &[u8]) -> bool {
     let lines = page.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let is_mark = |line: &[u8]| MARKS.iter().any(|mark| line.starts_with(mark.as_bytes()));
     let mut lines = lines.filter(|line| is_mark(line) || !matches!(line, [] | [b'#', ..]));
-    let is_first_sample = |line: &[u8]| str::from_utf8(line).is_ok_and(|line| begins_sample(line));
+    let is_first_sample = |line: &[u8]| str::from_utf8(line).is_ok_and(begins_sample);
     lines.next().is_some_and(|line| is_mark(line) || is_first_sample(line))
 }
 
