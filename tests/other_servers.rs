@@ -124,7 +124,7 @@ fn every_line_reads_the_page_of_its_server() {
         for (port, path, ..) in PAGES {
             let url = format!("http://127.0.0.1:{port}{path}");
             let is_line = |line: &&str| line.split([' ', '\'']).any(|word| word == url);
-            assert!(lines().iter().any(|line| is_line(&line)), "{url}");
+            assert!(lines().iter().any(is_line), "{url}");
         }
     });
 }
