@@ -112,7 +112,7 @@ fn the_status_counts_before_the_body_has_come() {
 
 #[test]
 fn a_service_that_gives_no_status_is_fail_with_the_reason() {
-    let silent = Server::start(|stream| hold(stream));
+    let silent = Server::start(hold);
     let garbage = Server::start(|stream| {
         let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
     });
