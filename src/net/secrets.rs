@@ -58,8 +58,8 @@ fn field_without_secrets(field: &str) -> (String, bool) {
 fn is_url(text: &str) -> bool {
     match Url::parse(text) {
         Ok(_) => true,
-        // What follows a colon may be a port or a password.
-        Err(UrlError::Scheme) => text.parse::<Uri>().is_ok_and(|uri| {
+        // What is before an @ may be a password. What follows a colon may be a port or a password.
+        Err(UrlError::Scheme) if !text.contains('@') => text.parse::<Uri>().is_ok_and(|uri| {
             uri.authority().is_some_and(|authority| authority.as_str() == authority.host())
         }),
         Err(_) => false,
@@ -124,6 +124,7 @@ mod tests {
             ("x:///SEC RET", "x://"),
             ("v1|http://user:SEC|RET@h", "v1|http://"),
             ("v1|ftp://user:SECRET", "v1|ftp://"),
+            ("v1|ftp://h/x://user:SECRET@h", "v1|ftp://"),
             ("v1|http:///user:SECRET", "v1|http://"),
             ("v1|http://[::1]:SECRET/", "v1|http://"),
             ("v1|http://*:SECRET", "v1|http://"),
