@@ -82,12 +82,12 @@ impl fmt::Display for Mistake {
         match self {
             Self::UnknownValue => write!(f, "is none of {}", value_names()),
             Self::UnknownValueOrLimit => {
-                write!(f, "is no limit ({}) and none of {}", a_limit(), value_names())
+                write!(f, "is no limit ({A_LIMIT}) and none of {}", value_names())
             }
             Self::NotALimit(name) => {
-                write!(f, "is no limit for {}: {}", without_secrets(name), a_limit())
+                write!(f, "is no limit for {}: {A_LIMIT}", without_secrets(name))
             }
-            Self::LimitMissing => write!(f, "needs a limit: {}", a_limit()),
+            Self::LimitMissing => write!(f, "needs a limit: {A_LIMIT}"),
             Self::NotInALine => f.write_str("can be named on the command line only"),
             Self::Name(_, problem) => f.write_str(problem),
             Self::UnknownService => {
@@ -108,11 +108,7 @@ impl fmt::Display for Mistake {
 }
 
 /// What a limit is.
-fn a_limit() -> String {
-    let percentages = VALUES.iter().filter(|kind| kind.is_percentage());
-    let names: Vec<&str> = percentages.map(|kind| kind.name).collect();
-    format!("a number of 0 or more or min:NUMBER, % for {} only", names.join(", "))
-}
+const A_LIMIT: &str = "a number of 0 or more or min:NUMBER, % for percentages only";
 
 fn value_names() -> String {
     let names: Vec<&str> = VALUES.iter().map(|kind| kind.name).collect();

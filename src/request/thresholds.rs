@@ -207,13 +207,12 @@ mod tests {
             ),
             (
                 "cpu 90 hsl",
-                "'hsl' is no limit (a number of 0 or more or min:NUMBER, % for cpu, memory, \
-                 disk:PATH only) and none of ",
+                "'hsl' is no limit (a number of 0 or more or min:NUMBER, % for percentages only) and \
+                 none of ",
             ),
             (
                 "stat:a",
-                "'stat:a' needs a limit: a number of 0 or more or min:NUMBER, % for cpu, memory, \
-                 disk:PATH only",
+                "'stat:a' needs a limit: a number of 0 or more or min:NUMBER, % for percentages only",
             ),
             ("stat:a 5%", "'5%' is no limit for stat:a: a number of 0 or more or min:NUMBER, "),
             ("stat:a min:", "'min:' is no limit for stat:a: a number of 0 or more or min:NUMBER, "),
