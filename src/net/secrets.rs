@@ -54,15 +54,25 @@ fn field_without_secrets(field: &str) -> (String, bool) {
     (before + url.split(['?', '#']).next().unwrap_or_default(), true)
 }
 
-/// Whether a text is a URL without user information.
+/// Whether a text is a URL without user information, of any scheme.
 fn is_url(text: &str) -> bool {
     match Url::parse(text) {
         Ok(_) => true,
-        // What is before an @ may be a password. What follows a colon may be a port or a password.
-        Err(UrlError::Scheme) if !text.contains('@') => text.parse::<Uri>().is_ok_and(|uri| {
+        // What is before an @ may be a password.
+        Err(UrlError::Scheme | UrlError::Malformed) if !text.contains('@') => is_plain_uri(text),
+        Err(_) => false,
+    }
+}
+
+/// Whether a text is a URI without a port. What follows a colon may be a port or a password. The host may be
+/// empty, as in `file:///path`.
+fn is_plain_uri(text: &str) -> bool {
+    let rest = text.split_once(SCHEME_END).map_or("", |(_, rest)| rest);
+    match rest.starts_with('/') {
+        true => !rest.contains(':') && rest.parse::<Uri>().is_ok(),
+        false => text.parse::<Uri>().is_ok_and(|uri| {
             uri.authority().is_some_and(|authority| authority.as_str() == authority.host())
         }),
-        Err(_) => false,
     }
 }
 
@@ -93,6 +103,7 @@ mod tests {
             ("http://h/?secret@secret", "http://h/"),
             ("v1|http://h/#x http://u:secret@h|5", "v1|http://h/|5"),
             ("v1|ftp://h/p?secret|5", "v1|ftp://h/p|5"),
+            ("file:///etc/passwd", "file:///etc/passwd"),
             ("", ""),
         ] {
             assert_eq!(without_secrets(text), shown);
