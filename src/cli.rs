@@ -42,7 +42,7 @@ Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion;
   debug|REPLY.
 
   -u, --stats-url URL    statistics page [http://127.0.0.1:8081/?action=stat]
-      --stats-headers FILE  headers for that page, a line 'Name: value' each
+      --stats-headers FILE  headers for that page, one 'Name: value' a line
   -t, --timeout TIME     time for the whole run: 1500ms, 1.5s, 1500 [1500ms]
       --load 1|5|15      minutes of the load average that cpu uses [5]
   -w, --weight-from PCT  reduce the weight above PCT % of a limit, 0 to 99
@@ -58,7 +58,7 @@ Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion;
   -h, --help             print this help
   -V, --version          print the version
 
-Exit status: 0 up, 1 any other state, 2 options or request not understood
+Exit status: 0 up, 1 any other state or a limit reached, 2 not understood
 ";
 
 /// What the options say about a run.
