@@ -160,14 +160,18 @@ impl fmt::Display for OptionError {
             Self::Negative(digit) => {
                 write!(f, "'-{digit}' is no option, and a limit is a number of 0 or more")
             }
-            Self::Value { option, text, problem } => write!(f, "{option}: '{text}' {problem}"),
+            Self::Value { option, text, problem } => {
+                write!(f, "{option}: '{}' {problem}", option_without_secrets(text))
+            }
             Self::Url { option, error: UrlError::TooLong, .. } => {
                 write!(f, "{option} {}", UrlError::TooLong)
             }
             Self::Url { option, text, error } => {
                 write!(f, "{option}: '{}' {error}", option_without_secrets(text))
             }
-            Self::AtLimit { text, error } => write!(f, "--at-limit: '{text}' {error}"),
+            Self::AtLimit { text, error } => {
+                write!(f, "--at-limit: '{}' {error}", option_without_secrets(text))
+            }
             Self::Alone(option, other) => write!(f, "{option} needs {other}"),
             Self::EmptyPath(option) => write!(f, "{option}: the path is empty"),
         }

@@ -235,3 +235,37 @@ fn many_disks_need_one_thread() {
     let log = fs::read_to_string(log.path()).unwrap();
     assert_eq!(log.lines().count(), 1, "{log}");
 }
+
+#[test]
+fn a_state_or_headers_on_a_file_system_that_hangs_leaves_a_reply_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let hanging = folder.path().join("d");
+    fs::create_dir(&hanging).unwrap();
+    let page = Server::fixed("a=80\n");
+    let url = page.url();
+    for name in ["full", "x/full"] {
+        let path = hanging.join(name);
+        let state = ["--recover", "80", "--state", path.to_str().unwrap()];
+        let run = |args: &[&str]| {
+            agent_after(HANG, &hanging, &[&["-d", "-t", "400", "-u", &url], args].concat())
+        };
+        for (words, reply, exit_status) in [
+            (
+                &["stat:a", "100"][..],
+                "up 100% # stat:a 80/100; --state: using it takes too long",
+                0,
+            ),
+            (&["stat:a", "50"], "down # stat:a 80/50; --state: using it takes too long", 1),
+            (&["debug|up"], "up\n", 0),
+        ] {
+            let outcome = run(&[&state, words].concat());
+            assert!(outcome.stdout.starts_with(reply), "{name}: {outcome:?}");
+            assert_eq!(outcome.exit_status, Some(exit_status));
+            assert!(outcome.took < TIMEOUT + TOLERANCE, "{outcome:?}");
+        }
+        let headers = run(&["--stats-headers", path.to_str().unwrap(), "stat:a", "100"]);
+        let reply = "down # --stats-headers: reading it takes too long: ";
+        assert!(headers.stdout.starts_with(reply), "{headers:?}");
+        assert!(headers.took < TIMEOUT + TOLERANCE, "{headers:?}");
+    }
+}

@@ -428,3 +428,28 @@ fn hostile_pages_are_read_in_time_and_with_little_memory() {
         assert!(outcome.took < Duration::from_millis(20) + TOLERANCE, "{start}: {outcome:?}");
     }
 }
+
+/// A label may be a URL. What may be a password in it is shown nowhere.
+#[test]
+fn a_key_shows_no_secret() {
+    let page = Server::fixed("up{instance=\"http://u:secret@h/\"} 5\n");
+    for key in [r#"stat:up{instance="http://u:secret@h/"}"#, "stat:up{b=http://u:secret@h}"] {
+        for limit in ["1", "9"] {
+            let outcome = agent(&["-d", "-e", "-u", &page.url(), key, limit]);
+            let shown = format!("{}{}", outcome.stdout, outcome.stderr);
+            assert!(shown.contains("http://") && !shown.contains("secret"), "{shown}");
+        }
+    }
+    for args in [
+        &["--at-limit", "x://u:secret@h"][..],
+        &["--recover", "x://u:secret@h", "--state", "/x"],
+        &["--timeout", "x://u:secret@h"],
+        &["--recover", "80", "--state", "x://u:secret@h/f", "cpu", "1000000"],
+        &["--stats-headers", "x://u:secret@h/f", "hls", "5"],
+        &["disk:/://u:secret@h"],
+    ] {
+        let outcome = agent(&[&["-d", "-e"], args].concat());
+        let shown = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}

@@ -149,8 +149,7 @@ fn a_state_that_cannot_be_used_is_reported_and_changes_no_reply() {
             let run = |args: &[&str]| media.agent_with_state(&path(name), args);
             run(&["hls", "100"]).expect(&format!("{state}\n"), exit_status);
             let outcome = run(&["-d", "hls", "100"]);
-            let reached = if exit_status == 1 { "hls 100/100; " } else { "" };
-            let begin = format!("{state} # {reached}--state: {problem}: /");
+            let begin = format!("{state} # hls {hls}/100; --state: {problem}: /");
             let begin = &begin[..begin.len().min(75)];
             assert!(outcome.stdout.starts_with(begin), "{outcome:?} {begin}");
             assert_eq!(outcome.exit_status, Some(exit_status));
@@ -180,7 +179,8 @@ fn a_state_that_cannot_be_created_or_removed_is_reported() {
     assert!(outcome.stdout.starts_with(&reply), "{outcome:?}");
     fs::write(&state, "").unwrap();
     let outcome = as_nobody("1");
-    assert!(outcome.stdout.starts_with(&format!("up 100% # {}", denied("remove"))), "{outcome:?}");
+    let reply = format!("up 100% # hls 1/100; {}", denied("remove"));
+    assert!(outcome.stdout.starts_with(&reply), "{outcome:?}");
     assert_eq!(outcome.exit_status, Some(0));
     // Its existence can be seen all the same.
     as_nobody("90").expect("down # held: hls 90/100, up again below 80\n", 1);
@@ -199,7 +199,10 @@ fn a_problem_with_the_state_is_logged_even_if_the_server_is_up() {
     let mut line = [0; 4096];
     let length = log.recv(&mut line).expect("a line is logged");
     let line = String::from_utf8_lossy(&line[..length]).into_owned();
-    assert!(line.contains("reply: up 100% # --state: cannot open its folder: No such"), "{line}");
+    assert!(
+        line.contains("reply: up 100% # hls 0/100; --state: cannot open its folder: No such"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -287,4 +290,35 @@ fn a_held_server_is_explained() {
     media.serve("90");
     let outcome = media.agent(&["-e", "hls", "100"]);
     assert!(outcome.stderr.contains("\nheld     a limit was reached before"), "{outcome:?}");
+}
+
+#[test]
+fn a_reached_limit_is_recorded_even_if_measuring_takes_all_the_time() {
+    let media = Media::new();
+    let silent = Server::start(hold);
+    let (url, state) = (silent.url(), media.state());
+    let ask = |words: &[&str]| {
+        let options = ["-d", "-t", "300", "-u", &url, "--recover", "80", "--state"];
+        agent(&[&options, &[state.to_str().unwrap()][..], words].concat())
+    };
+    let unmeasured = ask(&["hls", "5"]);
+    assert!(unmeasured.stdout.ends_with("no answer within 300 ms\n"), "{unmeasured:?}");
+    assert_eq!((unmeasured.stderr.as_str(), media.is_held()), ("", false));
+    let reached = ask(&["cpu", "0", "hls", "5"]);
+    assert!(reached.stdout.contains("no answer within 300 ms"), "{reached:?}");
+    assert!(!reached.stdout.contains("--state"), "{reached:?}");
+    assert!(media.is_held());
+}
+
+#[test]
+fn a_long_name_leaves_room_for_what_holds_the_server() {
+    let media = Media::new();
+    let name = "n".repeat(150);
+    *media.page.lock().unwrap() = text_page(&[(&name, "90")]);
+    fs::write(media.state(), "").unwrap();
+    let outcome = media.agent(&["-d", &format!("stat:{name}"), "100"]);
+    assert!(
+        outcome.stdout.starts_with("down # held: stat:nnnnnnnnnnnnnnnnnnnnnnnnn"),
+        "{outcome:?}"
+    );
 }

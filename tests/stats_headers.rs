@@ -92,6 +92,9 @@ fn a_file_without_valid_headers_is_down_and_shows_no_secret() {
         (b"se cret: secret", "line 1 is not 'Name: value'"),
         (b"X: secret\0", "line 1 is not 'Name: value'"),
         (b"X: \x01secret", "line 1 is not 'Name: value'"),
+        (b"X: y\nContent-Length: 5", "line 2 has a header that only the agent may send"),
+        (b"Transfer-Encoding: chunked", "line 1 has a header that only the agent may send"),
+        (b"Host: a\nHost: b", "line 2 has a second Host header"),
         (&[b's'; 4001], "line 1 is longer than 4000 bytes"),
         (&[b'\n'; 20_000], "it is larger than 16384 bytes"),
     ] {

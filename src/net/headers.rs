@@ -5,10 +5,22 @@ Headers that the agent adds to an HTTP request.
 use std::error::Error;
 use std::fmt;
 
-use ureq::http::{HeaderMap, HeaderName, HeaderValue};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// The longest line with a header, in bytes. It has to fit into the HTTP client's buffer.
 const LINE_LIMIT: usize = 4000;
+
+/// Headers that say how a request is sent; RFC 9110, 7.6 and 8.6, and RFC 9112, 6.1. The HTTP client would wait for
+/// a body that never comes.
+const RESERVED: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
 
 /// Headers of one request. Their values may be secret, so neither `Debug` nor any error shows them.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +31,10 @@ pub struct Headers(HeaderMap);
 pub enum HeadersError {
     /// This line is not `Name: value`.
     NotAHeader(usize),
+    /// This line has a header that says how the request is sent. Only the agent may say that.
+    Reserved(usize),
+    /// This line has a second `Host` header.
+    SecondHost(usize),
     /// This line is longer than 4000 bytes.
     LongLine(usize),
     /// There is no header.
@@ -31,6 +47,10 @@ impl fmt::Display for HeadersError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAHeader(line) => write!(f, "line {line} is not 'Name: value'"),
+            Self::Reserved(line) => {
+                write!(f, "line {line} has a header that only the agent may send")
+            }
+            Self::SecondHost(line) => write!(f, "line {line} has a second Host header"),
             Self::LongLine(line) => write!(f, "line {line} is longer than {LINE_LIMIT} bytes"),
             Self::NoHeader => f.write_str("it holds no header"),
         }
@@ -52,6 +72,12 @@ impl Headers {
                 return Err(HeadersError::LongLine(number));
             }
             let (name, value) = parse_line(line).ok_or(HeadersError::NotAHeader(number))?;
+            if RESERVED.contains(&name) {
+                return Err(HeadersError::Reserved(number));
+            }
+            if name == header::HOST && headers.contains_key(&name) {
+                return Err(HeadersError::SecondHost(number));
+            }
             headers.append(name, value);
         }
         if headers.is_empty() { Err(HeadersError::NoHeader) } else { Ok(Self(headers)) }
@@ -101,6 +127,12 @@ mod tests {
             (b" A: c", HeadersError::NotAHeader(1)),
             (b"A: b\0c", HeadersError::NotAHeader(1)),
             (b"\xff\xfe: c", HeadersError::NotAHeader(1)),
+            (b"A: b\nContent-Length: 5", HeadersError::Reserved(2)),
+            (b"transfer-encoding: chunked", HeadersError::Reserved(1)),
+            (b"Connection: close", HeadersError::Reserved(1)),
+            (b"Upgrade: websocket", HeadersError::Reserved(1)),
+            (b"Expect: 100-continue", HeadersError::Reserved(1)),
+            (b"Host: a\n\nhost: a", HeadersError::SecondHost(3)),
         ] {
             assert_eq!(Headers::parse(text).unwrap_err(), error, "{text:?}");
         }

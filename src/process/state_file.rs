@@ -12,12 +12,19 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mknodat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, mknodat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::process::background::{self, BackgroundError};
 use crate::process::deadline::Deadline;
+
+/// Opening the folder may take this part of the run's time.
+const OPENING_SHARE: u32 = 10;
+
+/// Changing the state may take this time even at the end of the run.
+const CHANGING_TIME: Duration = Duration::from_millis(10);
 
 /// A file in an open folder, so that the file can still be changed when the process has confined itself.
 #[derive(Clone, Debug)]
@@ -76,7 +83,8 @@ impl fmt::Display for StateFileError {
 impl StateFile {
     /// Opens the folder of the file at `path`. The file itself need not exist.
     ///
-    /// A file system may hang, so this is done in the background, as is everything else with the file.
+    /// A file system may hang, so this is done in the background, as is everything else with the file. It may take
+    /// only a part of the run's time, because most of the run does not need the file.
     pub fn open(path: &Path, deadline: Deadline) -> Result<Self, StateFileError> {
         let fail = |problem| StateFileError { path: path.to_owned(), problem };
         // `Path::file_name` ignores a slash at the end.
@@ -88,8 +96,12 @@ impl StateFile {
         };
         let open = move || {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            openat(CWD, &folder, flags, Mode::empty()).map_err(Problem::Folder)
+            let folder = openat(CWD, &folder, flags, Mode::empty()).map_err(Problem::Folder)?;
+            // Opening a mount point does not ask its file system. Confining the process does, and would hang.
+            fstat(&folder).map_err(Problem::Folder)?;
+            Ok(folder)
         };
+        let deadline = deadline.at_most(deadline.budget() / OPENING_SHARE);
         let folder = in_background(open, deadline).map_err(fail)?;
         Ok(Self { path: path.to_owned(), folder: Arc::new(folder), name: name.to_owned() })
     }
@@ -101,10 +113,11 @@ impl StateFile {
 
     /// Creates or removes the file, or leaves it as it is. Returns whether it exists afterwards.
     ///
-    /// Fails if the state is unknown, and if it cannot be changed.
+    /// Fails if the state is unknown, and if it cannot be changed. Measuring may have taken all the time of the run, so
+    /// this may end a little after the deadline.
     pub fn change(&self, change: Change, deadline: Deadline) -> Result<bool, StateFileError> {
         let file = self.clone();
-        in_background(move || file.change_now(change), deadline)
+        in_background(move || file.change_now(change), deadline.at_least(CHANGING_TIME))
             .map_err(|problem| StateFileError { path: self.path.clone(), problem })
     }
 
@@ -153,7 +166,7 @@ mod tests {
 
     use std::fs;
     use std::os::unix::fs::symlink;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     fn deadline() -> Deadline {
         Deadline::new(Instant::now(), Duration::from_secs(10))

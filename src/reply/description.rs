@@ -27,20 +27,29 @@ pub fn describe(verdict: &Verdict) -> String {
         None => readings.into_iter().filter_map(show).collect::<Vec<_>>().join(" "),
     };
     let values = Some(values).filter(|values| !values.is_empty());
-    values.into_iter().chain(faults).collect::<Vec<_>>().join("; ")
+    let warnings = verdict.warnings.iter().map(|warning| warning.to_string());
+    values.into_iter().chain(faults).chain(warnings).collect::<Vec<_>>().join("; ")
 }
 
 /// Names the values that hold a server at its limit, and what would end that.
 fn show_held(readings: &[&Reading], percent: f64) -> String {
-    let held = readings.iter().filter(|reading| !reading.has_room(percent));
-    let shown = held.filter_map(|reading| {
-        let limit = reading.limit.with_room(percent);
-        let side = if matches!(limit, Limit::Above(_)) { "above" } else { "below" };
-        // A limit that a percentage was taken of may have many digits.
-        let number = (limit.number() * 100.0).round() / 100.0;
-        Some(format!("{}, up again {side} {}", show(reading)?, show_number(number)))
-    });
-    format!("held: {}", shown.collect::<Vec<_>>().join(", "))
+    let held: Vec<&&Reading> =
+        readings.iter().filter(|reading| !reading.has_room(percent)).collect();
+    let shown: Vec<String> = held.iter().filter_map(|reading| show(reading)).collect();
+    let end = match held.as_slice() {
+        [reading] => {
+            let limit = reading.limit.with_room(percent);
+            let side = if matches!(limit, Limit::Above(_)) { "above" } else { "below" };
+            format!("{side} {}", show_number(shortened(limit.number())))
+        }
+        _ => format!("with room, at {percent} % of the limits"),
+    };
+    format!("held: {}, up again {end}", shown.join(" "))
+}
+
+/// A number without the digits that taking a percentage of it may have added.
+fn shortened(number: f64) -> f64 {
+    format!("{number:.6}").parse().ok().filter(|short| *short > 0.0).unwrap_or(number)
 }
 
 fn show(reading: &Reading) -> Option<String> {
@@ -77,7 +86,7 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_printable(c) { c } else { '?' }).collect()
 }
 
-/// Makes a description of any text: printable, and cut between words where it is too long.
+/// Makes a description of any text: printable, and cut where it is too long, if possible between words.
 pub fn fit(text: &str) -> String {
     let text = printable(text);
     let text = text.trim();
@@ -88,7 +97,8 @@ pub fn fit(text: &str) -> String {
     let fitting: String = text.chars().take(room).collect();
     let ends_with_whole_word = text.chars().nth(room) == Some(' ');
     let kept = match fitting.rsplit_once(' ') {
-        Some((words, _)) if !ends_with_whole_word => words,
+        // A long word is cut too. Without it, little would be left.
+        Some((words, _)) if !ends_with_whole_word && words.len() >= room / 2 => words,
         _ => &fitting,
     };
     format!("{}{CUT}", kept.trim_end())
@@ -141,18 +151,28 @@ mod tests {
 
     #[test]
     fn a_server_that_is_held_shows_what_holds_it() {
-        let verdict = Verdict {
-            held_percent: Some(80.0),
-            ..Verdict::of(vec![
-                reading("hls", Ok(95.0), 100.0),
-                reading("cpu", Ok(10.0), 90.0),
-                limited("free", Ok(110.0), Limit::Above(100.0)),
-                reading("band-in", Ok(0.25), 0.3),
-            ])
-        };
-        let shown = "hls 95/100, up again below 80, free 110/min:100, up again above 125, \
-                     band-in 0.2/0.3Mbps, up again below 0.24";
-        assert_eq!(describe(&verdict), format!("held: {shown}"));
+        let held =
+            |readings| describe(&Verdict { held_percent: Some(80.0), ..Verdict::of(readings) });
+        let cpu = || reading("cpu", Ok(10.0), 90.0);
+        for (value, shown) in [
+            (reading("hls", Ok(95.0), 100.0), "hls 95/100, up again below 80"),
+            (limited("a", Ok(110.0), Limit::Above(100.0)), "a 110/min:100, up again above 125"),
+            (reading("a", Ok(0.25), 0.3), "a 0.2/0.3, up again below 0.24"),
+            (reading("a", Ok(0.0009), 0.001), "a 0/0.001, up again below 0.0008"),
+        ] {
+            assert_eq!(held(vec![cpu(), value]), format!("held: {shown}"));
+        }
+        let two = vec![reading("hls", Ok(95.0), 100.0), cpu(), reading("band-in", Ok(9.0), 10.0)];
+        let shown = "hls 95/100 band-in 9/10Mbps, up again with room, at 80 % of the limits";
+        assert_eq!(held(two), format!("held: {shown}"));
+    }
+
+    #[test]
+    fn a_warning_follows_the_values() {
+        let warnings = || vec!["cannot do it".into()];
+        let values = vec![reading("hls", Ok(5.0), 10.0)];
+        let verdict = Verdict { warnings: warnings(), ..Verdict::of(values) };
+        assert_eq!(describe(&verdict), "hls 5/10; cannot do it");
     }
 
     #[test]
@@ -207,6 +227,8 @@ mod tests {
         assert_eq!(fit(&format!("{} {}", "a".repeat(98), "b".repeat(9))), "a".repeat(97) + "...");
         let [whole, cut_off] = [95, 96].map(|width| format!("x {} y", "a".repeat(width)));
         assert_eq!(fit(&format!("{whole}yy")), format!("x {}...", "a".repeat(95)));
-        assert_eq!(fit(&format!("{cut_off}yy")), "x...");
+        assert_eq!(fit(&format!("{cut_off}yy")), format!("x {}...", "a".repeat(95)));
+        let long = format!("held: {} 90/100", "n".repeat(200));
+        assert_eq!(fit(&long), format!("held: {}...", "n".repeat(91)));
     }
 }

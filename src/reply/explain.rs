@@ -113,7 +113,8 @@ fn table(text: &mut String, verdict: &Verdict, has_colours: bool) {
             format!("a limit was reached before; up again with room, at {percent} % of each limit");
         line(text, "held     ", &rule);
     }
-    for sentence in verdict.sentences() {
+    let warnings = verdict.warnings.iter().map(|warning| warning.to_string());
+    for sentence in verdict.sentences().into_iter().chain(warnings) {
         line(text, "problem  ", &sentence);
     }
 }

@@ -77,9 +77,9 @@ impl Reply {
         Self { words: Words::of(State::Fail, String::new()), exit_status: 1 }
     }
 
-    /// Whether the server can take traffic.
+    /// Whether the server can take traffic, and no limit is reached.
     pub fn is_up(&self) -> bool {
-        self.words.state == Some(State::Up)
+        self.words.state == Some(State::Up) && self.exit_status == 0
     }
 
     /// 0 for `up` and for a reply without a state, 2 for options or a request that cannot be understood, 1

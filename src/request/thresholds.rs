@@ -97,7 +97,7 @@ impl Thresholds {
         let mut verdict = Verdict { is_graded: true, ..Verdict::default() };
         let mut reports_some = false;
         for (Threshold { value, limit }, read) in self.thresholds.iter().zip(values) {
-            let name = value.name().to_owned();
+            let name = value.shown_name();
             if self.are_defaults && matches!(read.result, Err(ValueError::Missing { .. })) {
                 verdict.skipped.push(name);
                 continue;

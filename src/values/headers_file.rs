@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::net::headers::{Headers, HeadersError};
+use crate::net::secrets::option_without_secrets;
 use crate::process::background::{self, BackgroundError};
 use crate::process::deadline::Deadline;
 
@@ -45,7 +46,7 @@ impl fmt::Display for HeadersFileError {
             Problem::Background(error) => write!(f, "reading it {error}")?,
             Problem::Headers(error) => error.fmt(f)?,
         }
-        write!(f, ": {}", self.path.display())
+        write!(f, ": {}", option_without_secrets(&self.path.to_string_lossy()))
     }
 }
 

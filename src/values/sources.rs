@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::net::secrets::option_without_secrets;
 use crate::process::timed::Timed;
 use crate::process::wait::Wait;
 use crate::values::error::ValueError;
 use crate::values::figure::{Figure, NotANumber};
 use crate::values::file_systems::FileSystems;
+use crate::values::key::Key;
 use crate::values::page_error::PageError;
 use crate::values::settings::Settings;
 use crate::values::statistics::Statistics;
@@ -47,18 +49,20 @@ impl<'a> Sources<'a> {
         let mut statistics = None;
         let read_value = |value: &&Value| match &value.kind().source {
             Source::Machine { read, .. } => {
-                of_machine(value, Timed::of(|| read(self.settings, deadline)))
+                Some(of_machine(value, Timed::of(|| read(self.settings, deadline))))
             }
-            Source::FileSystem { .. } => {
-                of_machine(value, self.file_systems.answer(value, deadline))
-            }
+            Source::FileSystem { .. } => None,
             Source::StatisticsPage { .. } => {
                 let Timed { result, took } =
                     statistics.get_or_insert_with(|| self.read_page(values));
-                Timed { result: find_on_page(value, result), took: *took }
+                Some(Timed { result: find_on_page(value, result), took: *took })
             }
         };
-        values.iter().map(read_value).collect()
+        let read: Vec<Option<Reported>> = values.iter().map(read_value).collect();
+        // A file system may take all the time that is left, so these are the last.
+        let mut wait_for = |value| of_machine(value, self.file_systems.answer(value, deadline));
+        let values = values.iter().zip(read);
+        values.map(|(value, read)| read.unwrap_or_else(|| wait_for(value))).collect()
     }
 
     /// Reads the keys that `values` need from the statistics page.
@@ -81,8 +85,8 @@ impl<'a> Sources<'a> {
 
 /// What the machine tells of a value.
 pub fn of_machine(value: &Value, Timed { result, took }: Timed<Result<f64, Fault>>) -> Reported {
-    let error = |fault| ValueError::Machine { name: value.name().to_owned(), fault };
-    let not_a_number = |NotANumber| ValueError::NotANumber { name: value.name().to_owned() };
+    let error = |fault| ValueError::Machine { name: value.shown_name(), fault };
+    let not_a_number = |NotANumber| ValueError::NotANumber { name: value.shown_name() };
     let result = result.map_err(error);
     let result = result.and_then(|number| Figure::of(number).checked().map_err(not_a_number));
     Timed { result, took }
@@ -94,11 +98,12 @@ pub fn find_on_page(
     statistics: &Result<Statistics, Arc<PageError>>,
 ) -> Result<Figure, ValueError> {
     let statistics = statistics.as_ref().map_err(|error| ValueError::Page(Arc::clone(error)))?;
-    let name = || value.name().to_owned();
+    let name = || value.shown_name();
     match statistics.sum(value.keys()) {
         Ok(Some(sum)) => Ok(sum),
         Ok(None) => {
-            let keys: Vec<&str> = value.keys().iter().map(|key| key.text()).collect();
+            let shown = |key: &Key| option_without_secrets(key.text());
+            let keys: Vec<String> = value.keys().iter().map(shown).collect();
             let advice = value.kind().source.advice();
             Err(ValueError::Missing { name: name(), keys: keys.join(", "), advice })
         }

@@ -1,5 +1,6 @@
 //! A value that can have a limit, and where it is read.
 
+use crate::net::secrets::option_without_secrets;
 use crate::process::deadline::Deadline;
 use crate::text::malformed::Malformed;
 use crate::values::key::Key;
@@ -129,6 +130,11 @@ impl ValueKind {
 impl Value {
     pub fn kind(&self) -> &'static ValueKind {
         self.kind
+    }
+
+    /// The name as messages show it, without what may be secret in it.
+    pub fn shown_name(&self) -> String {
+        option_without_secrets(&self.name)
     }
 
     /// The name in the request, such as `cpu` or `stat:connections`.

@@ -7,6 +7,7 @@ Without this, a server near its limit would go down and up with every few client
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use crate::net::secrets::option_without_secrets;
 use crate::process::deadline::Deadline;
 use crate::process::state_file::{Change, StateFile, StateFileError};
 use crate::verdict::Verdict;
@@ -32,10 +33,13 @@ impl Hysteresis {
     }
 
     /// Begins to hold a server that has reached a limit, and ends it for one that has room. Any other server is
-    /// held as before.
+    /// held as before. A verdict that says neither leaves the state as it is.
     ///
     /// If the state is unknown or cannot be changed, the verdict stays as it is, with a warning.
     pub fn apply(&self, verdict: &mut Verdict, deadline: Deadline) {
+        if !verdict.is_measured() && !verdict.readings.iter().any(Reading::is_exceeded) {
+            return;
+        }
         let has_room = |reading: &Reading| reading.has_room(self.recover_percent);
         let change = match () {
             () if verdict.readings.iter().any(Reading::is_exceeded) => Change::Create,
@@ -48,7 +52,8 @@ impl Hysteresis {
                 verdict.held_percent = is_held.then_some(self.recover_percent);
             }
             Ok(_) => {}
-            Err(error) => verdict.warnings.push(error.into()),
+            // A path may look like a URL with a password.
+            Err(error) => verdict.warnings.push(option_without_secrets(&error.to_string()).into()),
         }
     }
 }

@@ -56,16 +56,16 @@ impl Verdict {
     }
 
     /// Whether everything could be measured.
-    fn is_measured(&self) -> bool {
+    pub fn is_measured(&self) -> bool {
         self.unmeasured.is_empty() && self.readings.iter().all(|reading| reading.value.is_ok())
     }
 
-    /// Why values are unavailable, what else is wrong, and the warnings, as sentences. Each sentence occurs once: an
+    /// Why values are unavailable, and what else is wrong, as sentences. Each sentence occurs once: an
     /// unreachable page is one fault, however many values it should have reported.
     pub fn sentences(&self) -> Vec<String> {
         let unavailable = self.readings.iter().filter_map(|reading| reading.value.as_ref().err());
         let mut sentences = Vec::new();
-        for fault in unavailable.chain(&self.unmeasured).chain(&self.faults).chain(&self.warnings) {
+        for fault in unavailable.chain(&self.unmeasured).chain(&self.faults) {
             let sentence = fault.to_string();
             if !sentences.contains(&sentence) {
                 sentences.push(sentence);
