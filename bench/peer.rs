@@ -57,19 +57,45 @@ fn main() -> ExitCode {
     }
 }
 
-/// Serves the statistics page, nodeos's `get_info` and a state history on a free loopback port, one
-/// connection at a time.
+/// How many series [`metrics`] has.
+const SERIES: usize = 500;
+
+/// Serves the statistics page, a page of metrics, nodeos's `get_info` and a state history on a free loopback
+/// port, one connection at a time.
 fn serve() -> Result<(), Box<dyn Error>> {
     let text = response("text/plain", include_str!("../tests/fixtures/wcs/stat.txt"));
     let json = response("application/json", include_str!("../tests/fixtures/wcs/stat.json"));
     let get_info = include_str!("../tests/fixtures/antelope/get_info.json");
-    let get_info = response("application/json", get_info);
+    let pages = Pages {
+        metrics: response("text/plain; version=0.0.4", &metrics()),
+        get_info: response("application/json", get_info),
+        text,
+        json,
+    };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     println!("{}", listener.local_addr()?);
     loop {
         // If a client goes away, the client itself reports it.
-        let _ = listener.accept().and_then(|(stream, _)| answer(stream, &text, &json, &get_info));
+        let _ = listener.accept().and_then(|(stream, _)| answer(stream, &pages));
     }
+}
+
+/// The answers over HTTP.
+struct Pages {
+    text: String,
+    json: String,
+    metrics: String,
+    get_info: String,
+}
+
+/// A page in the format of Prometheus. Six of its metrics are those that bench/run asks for.
+fn metrics() -> String {
+    let series = |n| {
+        let name = if n < 6 { format!("figure_{n}") } else { format!("other_{}", n / 4) };
+        format!("{name}{{node=\"media-{n}\",kind=\"webrtc\"}} {}\n", n % 7)
+    };
+    let help = "# HELP figure_0 Figures of a server.\n# TYPE figure_0 gauge\n".to_owned();
+    (0..SERIES).map(series).fold(help, |page, line| page + &line)
 }
 
 /// The whole answer with `body`. It is made only once, so that the server adds little to the measured times.
@@ -81,7 +107,7 @@ fn response(content_type: &str, body: &str) -> String {
     )
 }
 
-fn answer(mut stream: TcpStream, text: &str, json: &str, get_info: &str) -> io::Result<()> {
+fn answer(mut stream: TcpStream, pages: &Pages) -> io::Result<()> {
     stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
     let mut first = [0; LIMIT as usize];
     let count = stream.peek(&mut first)?;
@@ -103,9 +129,10 @@ fn answer(mut stream: TcpStream, text: &str, json: &str, get_info: &str) -> io::
     let head = String::from_utf8_lossy(&head);
     let request = head.lines().next().unwrap_or_default();
     let page = match request {
-        _ if request.contains("/v1/chain/get_info") => get_info,
-        _ if request.contains("format=json") => json,
-        _ => text,
+        _ if request.contains("/v1/chain/get_info") => &pages.get_info,
+        _ if request.contains("/metrics") => &pages.metrics,
+        _ if request.contains("format=json") => &pages.json,
+        _ => &pages.text,
     };
     stream.write_all(page.as_bytes())
 }

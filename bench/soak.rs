@@ -124,6 +124,8 @@ fn main() -> ExitCode {
             Client::asks(format!("ws|ws://{}\n", nodeos.address), "fail # ", "no WebSocket"),
             Client::asks(format!("ship|ws://{}|99999\n", ship.address), "up # head block", ""),
             Client::asks(format!("ship|ws://{}|20\n", ship.address), "down # head block", "/10s"),
+            Client::asks(format!("http|{}\n", url(&nodeos)), "up\n", ""),
+            Client::asks(format!("http|{}|500-599\n", url(&nodeos)), "down # answered", "HTTP 200"),
             Client::asks("cpu 1000000\n", "up 100% # cpu ", ""),
             Client::asks("cpu 0\n", "down # cpu ", ""),
             Client::asks("debug|drain # a|b\n", "drain # a|b\n", ""),

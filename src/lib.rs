@@ -40,6 +40,7 @@ use crate::reply::outcome::Outcome;
 use crate::reply::{maintenance, syslog};
 use crate::request::evaluation::{Evaluation, evaluate};
 use crate::request::rules::{Refusal, RequestRules, parse};
+use crate::verdict::hysteresis::Hysteresis;
 
 /// After the reply, the agent reads for at most this long what the peer goes on sending.
 const DRAIN: Duration = Duration::from_millis(250);
@@ -92,21 +93,29 @@ fn answer(options: &Options, input: Input, deadline: Deadline) -> Evaluation {
     if let Some(reply) = maint_file.and_then(|path| maintenance::read(path, deadline)) {
         return Outcome::Maintenance(reply).into();
     }
-    confinement::confine();
+    let hysteresis = options.hysteresis(deadline);
+    confinement::confine(hysteresis.as_ref().and_then(Hysteresis::folder));
     match &options.misuse {
         Some(misuse) => Outcome::NotUnderstood(Arc::clone(misuse).into()).into(),
-        None => serve(options, input, deadline).unwrap_or_else(Evaluation::from),
+        None => {
+            serve(options, hysteresis.as_ref(), input, deadline).unwrap_or_else(Evaluation::from)
+        }
     }
 }
 
 /// Evaluates the request of the command line and of the request line.
-fn serve(options: &Options, input: Input, deadline: Deadline) -> Result<Evaluation, Refusal> {
+fn serve(
+    options: &Options,
+    hysteresis: Option<&Hysteresis>,
+    input: Input,
+    deadline: Deadline,
+) -> Result<Evaluation, Refusal> {
     let rules = RequestRules {
         command_line: parse(&options.words)?,
         agent_send: options.agent_send,
         allowed_urls: options.allowed_urls.clone(),
     };
-    evaluate(&rules, RequestLine::new(input), &options.settings, deadline)
+    evaluate(&rules, RequestLine::new(input), &options.settings, hysteresis, deadline)
 }
 
 /// Writes what happened to the log and to standard error, until the run has to exit.
@@ -119,11 +128,11 @@ fn report(
 ) {
     let until = deadline.exit_at();
     let request = if request.is_empty() { &options.words } else { request };
-    if options.syslog && !reply.is_up() {
-        syslog::write(outcome, peer, request);
+    if options.syslog && (!reply.is_up() || !outcome.mistakes().is_empty()) {
+        syslog::write(outcome, options.style, peer, request);
     }
-    if let Outcome::NotUnderstood(fault) = outcome {
-        let sentence = printable(&fault.to_string());
+    for mistake in outcome.mistakes() {
+        let sentence = printable(&mistake.to_string());
         output::write_error(&format!("haproxy-agent-check: {sentence}\n"), until);
     }
     if options.explain {

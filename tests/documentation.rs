@@ -54,7 +54,7 @@ fn the_readme_names_every_request_and_no_other() {
 
 #[test]
 fn the_pages_name_every_request_and_no_other() {
-    let pages = ["docs/antelope.md", "docs/websocket.md"];
+    let pages = ["docs/antelope.md", "docs/websocket.md", "docs/other-servers.md"];
     let documented: Forms = pages.iter().flat_map(|page| requests(page)).collect();
     assert_eq!(documented, program());
     assert_eq!(table("docs/wcs.md", "threshold"), thresholds().into_iter().collect());

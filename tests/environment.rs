@@ -164,11 +164,14 @@ fn a_file_that_hangs_is_not_waited_for() {
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let named = "v1|http://some.example:8080";
     let load = "down # cpu: reading the load average takes too long\n";
+    let memory = "down # memory: reading /proc/meminfo takes too long\n";
     let name =
         "fail # http://some.example:8080: has a host name that did not resolve within 400 ms\n";
     for (file, request, line) in [
         ("/proc/loadavg", "cpu", load),
         ("/sys/devices/system/cpu/online", "cpu", load),
+        ("/proc/meminfo", "memory", memory),
+        ("/proc/stat", "memory", memory),
         ("/etc/hosts", named, name),
         ("/etc/resolv.conf", named, name),
     ] {
@@ -775,6 +778,8 @@ impl TracedRequests {
         let requests = vec![
             TracedRequest::new(&["cpu", "1000000"], "up 100%"),
             TracedRequest::new(&["cpu", "0"], "down"),
+            TracedRequest::new(&["memory", "1000"], "up 100%"),
+            TracedRequest::new(&["disk:/", "1000"], "up 100%"),
             TracedRequest::new(&["-u", &page.url(), "hls", "6"], "up 100%"),
             TracedRequest::new(&["-u", &page.url(), "hls", "5"], "down"),
             TracedRequest {

@@ -76,6 +76,7 @@ impl Kind {
             let time = info.rsplit('"').nth(1).map(|time| format!("\"{time}\""));
             let unknown = r#"{"code":0,"message":"Transport unknown"}"#.to_owned();
             let json = r#"{"streams_stats": {"streams_hls": 5}}"#.to_owned();
+            let metrics = "# TYPE connections gauge\nconnections 2\nstreams_hls{app=\"live\"} 5\n";
             let streams = Self::new("stream", unknown, "0");
             // The number of the head block must occur only once.
             let [reader, other] = [HEAD, HEAD - 1].map(|block| format!("\"{block}\""));
@@ -83,12 +84,14 @@ impl Kind {
             [
                 Self::new("hls", "connections=2\nstreams_hls=5\n".to_owned(), "5"),
                 Self::new("hls", json, "5"),
+                Self::new("hls", metrics.to_owned(), "5"),
                 Self::new("v1", info, time.unwrap()),
                 Self::new("v2", v2_health(0.0, HEAD), HEAD.to_string()),
                 Self::new("hyperion", v2_health(0.0, HEAD), HEAD.to_string()),
                 Self::new("atomic", atomic(), HEAD.to_string()),
                 Self::new("contract", atomic(), HEAD.to_string()),
                 Self { status: "400 Bad Request", ..streams },
+                Self::new("http", r#"{"value": 5}"#.to_owned(), "5"),
             ]
         };
         let websocket = |name, scheme| {
@@ -97,8 +100,8 @@ impl Kind {
         };
         let plain = http().into_iter().chain(["ship", "ws"].map(|name| websocket(name, "ws")));
         // Paths and fields make no difference to TLS, so not every kind is repeated.
-        let [text, _, v1, _, _, atomic, _, stream] = http();
-        let over_tls = [text, v1, atomic, stream].map(|kind| Self { scheme: "https", ..kind });
+        let [text, _, _, v1, _, _, atomic, _, stream, any] = http();
+        let over_tls = [text, v1, atomic, stream, any].map(|kind| Self { scheme: "https", ..kind });
         let over_tls = over_tls.into_iter();
         let over_tls = over_tls.chain(["ship", "ws"].map(|name| websocket(name, "wss")));
         plain.chain(over_tls).map(Arc::new).collect()
@@ -119,7 +122,7 @@ impl Kind {
         let blocks = 1_000_000;
         match self.name {
             "hls" => (vec!["-u".to_owned(), url], "hls 10".to_owned()),
-            "ws" | "stream" => (vec![], format!("{}|{url}", self.name)),
+            "ws" | "stream" | "http" => (vec![], format!("{}|{url}", self.name)),
             name => (vec![], format!("{name}|{url}|{blocks}")),
         }
     }
@@ -134,7 +137,7 @@ impl Kind {
             }
             _ => session(head, &Node::healthy()),
         };
-        if self.name == "ws" {
+        if matches!(self.name, "ws" | "http") {
             parts.truncate(1);
         }
         parts
@@ -146,7 +149,7 @@ impl Kind {
             "ship" | "ws" => vec![NO_UPGRADE],
             "stream" => vec!["answered HTTP 400"],
             // The name of the value, or a mistake in the page's format.
-            "hls" => vec!["hls", "holds no valid JSON", "holds no statistics"],
+            "hls" => vec!["hls", "holds no valid ", "holds no statistics"],
             _ => vec!["sent no JSON", "reports no "],
         }
     }
@@ -161,7 +164,7 @@ impl Kind {
             (Finding::Healthy, _) => "up",
             (Finding::Bad, _) => "down",
             (Finding::HealthyOverHttp, _) if !self.is_websocket() => "up",
-            (Finding::ErrorStatus, "atomic" | "contract") => "down",
+            (Finding::ErrorStatus, "atomic" | "contract" | "http") => "down",
             (_, "hls") => "down",
             _ => "fail",
         }
@@ -197,6 +200,8 @@ struct Fault {
     finding: Finding,
     /// The reply's description has to contain one of these.
     reasons: Vec<&'static str>,
+    /// Whether the head of the answer is good, and only its body is faulty.
+    is_in_body: bool,
     behaviour: Behaviour,
 }
 
@@ -238,7 +243,7 @@ fn fault(
     reason: &'static str,
     behaviour: Behaviour,
 ) -> Fault {
-    Fault { name: name.into(), finding, reasons: vec![reason], behaviour }
+    Fault { name: name.into(), finding, reasons: vec![reason], is_in_body: false, behaviour }
 }
 
 /// A fault that shows after the head of the request has been read.
@@ -248,7 +253,8 @@ fn on_request(
     reasons: Vec<&'static str>,
     talk: impl Fn(&mut Exchange, &Kind) + Send + Sync + 'static,
 ) -> Fault {
-    Fault { name: name.into(), finding, reasons, behaviour: Behaviour::OnRequest(Arc::new(talk)) }
+    let behaviour = Behaviour::OnRequest(Arc::new(talk));
+    Fault { name: name.into(), finding, reasons, is_in_body: false, behaviour }
 }
 
 /// The fault of a service that answers with the right status and the body that `make` returns.
@@ -258,9 +264,10 @@ fn with_body(
     reasons: Vec<&'static str>,
     make: impl Fn(&Kind) -> Vec<u8> + Send + Sync + 'static,
 ) -> Fault {
-    on_request(format!("body: {name}"), finding, reasons, move |exchange, kind| {
+    let fault = on_request(format!("body: {name}"), finding, reasons, move |exchange, kind| {
         send(exchange.stream, response(kind.status, &make(kind)));
-    })
+    });
+    Fault { is_in_body: true, ..fault }
 }
 
 /// The fault of a service whose body has `value` in the place of the value that is judged.
@@ -283,7 +290,7 @@ fn encoded(
     header: &'static str,
     encode: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static,
 ) -> Fault {
-    on_request(name, finding, reasons, move |exchange, kind| {
+    let fault = on_request(name, finding, reasons, move |exchange, kind| {
         let encoded = encode(kind.body.as_bytes());
         let length = match header {
             CHUNKED | CLOSE => String::new(),
@@ -291,13 +298,15 @@ fn encoded(
         };
         send(exchange.stream, format!("HTTP/1.1 {}\r\n{header}\r\n{length}\r\n", kind.status));
         send(exchange.stream, encoded);
-    })
+    });
+    Fault { is_in_body: true, ..fault }
 }
 
 /// The body, filled up to `size` bytes with content that is not judged.
 fn padded(kind: &Kind, size: usize) -> Vec<u8> {
     let (start, unit, rest) = match kind.body.strip_prefix('{') {
         Some(rest) => ("{\"pad\":[0", ",0", format!("],{rest}")),
+        None if kind.body.starts_with('#') => ("", "# pad\n", kind.body.clone()),
         None => ("", "pad=1\n", kind.body.clone()),
     };
     let room = size - start.len() - rest.len();
@@ -318,14 +327,15 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn late_nested_maps(kind: &Kind) -> Fault {
     let name = "body: nested maps whose end comes late";
     let reasons = [kind.reasons_for_body(), vec![NO_ANSWER]].concat();
-    on_request(name, Finding::Unmeasured, reasons, |exchange, kind| {
+    let fault = on_request(name, Finding::Unmeasured, reasons, |exchange, kind| {
         let due = Instant::now() + TIMEOUT - Duration::from_millis(40);
         let answer = response(kind.status, &nested_maps(BODY_LIMIT));
         let (last, before) = answer.split_last().unwrap();
         send(exchange.stream, before);
         thread::sleep(due.saturating_duration_since(Instant::now()));
         send(exchange.stream, [*last]);
-    })
+    });
+    Fault { is_in_body: true, ..fault }
 }
 
 /// The faults of the service that this kind of request asks.
@@ -371,8 +381,12 @@ fn faults(kind: &Kind) -> Vec<Fault> {
         ),
     ];
 
-    for (name, wrong_answer, reason) in WRONG_ANSWERS {
-        let finding = if reason.starts_with("answered HTTP") { ErrorStatus } else { Unmeasured };
+    for (name, wrong_answer, status, reason) in WRONG_ANSWERS {
+        let finding = match status {
+            Some(200..=399) if kind.name == "http" => Healthy,
+            Some(300..) => ErrorStatus,
+            _ => Unmeasured,
+        };
         // The answer to an upgrade has no body, and other code reads it, which finds other mistakes first.
         let mut reasons = vec![reason];
         if kind.is_websocket() {
@@ -495,6 +509,11 @@ fn faults(kind: &Kind) -> Vec<Fault> {
             [format!("{:x}\r\n", body.len() - 1).as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
         }),
     ]);
+    if kind.name == "hls" {
+        faults.extend(WRONG_PAGES.map(|(name, page)| {
+            with_body(name, Unmeasured, kind.reasons_for_body(), move |_| page.to_vec())
+        }));
+    }
     if kind.body.starts_with('{') {
         let name = "cut, without a length";
         faults.push(encoded(name, Unmeasured, kind.reasons_for_body(), CLOSE, |body| {
@@ -570,8 +589,32 @@ fn faults(kind: &Kind) -> Vec<Fault> {
             Behaviour::UnexpectedTls,
         ));
     }
+    // The status alone is judged.
+    if kind.name == "http" {
+        for fault in faults.iter_mut().filter(|fault| fault.is_in_body) {
+            fault.finding = Healthy;
+        }
+    }
     faults
 }
+
+/// Statistics pages that report no `streams_hls`, or not as a number.
+const WRONG_PAGES: [(&str, &[u8]); 14] = [
+    ("metrics: NaN", b"streams_hls NaN\n"),
+    ("metrics: an infinite part of a sum", b"streams_hls{a=\"1\"} +Inf\nstreams_hls{a=\"2\"} 1\n"),
+    ("metrics: a negative sum", b"streams_hls{a=\"1\"} -2\nstreams_hls{a=\"2\"} 1\n"),
+    ("metrics: a sum out of range", b"streams_hls{a=\"1\"} 1e308\nstreams_hls{a=\"2\"} 1e308\n"),
+    ("metrics: a longer name", b"streams_hls_total 5\n"),
+    ("metrics: a label that is not closed", b"other 1\nstreams_hls{a=\"5} 5\n"),
+    ("metrics: braces that are not closed", b"other 1\nstreams_hls{a=\"5\" 5\n"),
+    ("metrics: two values and more", b"streams_hls 5 5 5\n"),
+    ("metrics: no value", b"other 1\nstreams_hls\n"),
+    ("metrics: key=value after a sample", b"other 1\nstreams_hls=5\n"),
+    ("metrics: comments only", b"# TYPE streams_hls gauge\n# streams_hls 5\n# EOF\n"),
+    ("metrics: not UTF-8", b"streams_hls 5\nother{a=\"\xff\"} 5\n"),
+    ("JSON: the value is a list", b"[{\"streams_hls\": [5]}]"),
+    ("JSON: one of two values is a text", b"[{\"streams_hls\": 5}, {\"streams_hls\": \"many\"}]"),
+];
 
 /// Faults in the answer to an upgrade.
 fn upgrade_faults() -> Vec<Fault> {

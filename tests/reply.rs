@@ -239,7 +239,7 @@ fn help_and_version_go_to_standard_output() {
         for line in outcome.stdout.lines() {
             assert!(line.len() <= 80, "{line}");
         }
-        assert!(outcome.stdout.lines().count() <= 24);
+        assert!(outcome.stdout.lines().count() <= 36);
         assert!(outcome.stdout.contains("--stats-url"));
     }
     let version = concat!("haproxy-agent-check ", env!("CARGO_PKG_VERSION"), "\n");

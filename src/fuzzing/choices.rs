@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use crate::reply::at_limit::AtLimit;
 use crate::reply::line::Style;
 use crate::verdict::Verdict;
 use crate::verdict::fault::Fault;
-use crate::verdict::reading::{Bound, Reading};
+use crate::verdict::limit::Limit;
+use crate::verdict::reading::Reading;
 
 /// The first line, and everything after it.
 pub fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
@@ -40,6 +42,11 @@ impl<'a> Choices<'a> {
         self.byte() % 2 == 1
     }
 
+    /// One of `all`, which must not be empty.
+    pub fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+        all[usize::from(self.byte()) % all.len()]
+    }
+
     /// Mostly small numbers that are close to each other. Also the ends of the range, and NaN.
     pub fn number(&mut self) -> f64 {
         const SPECIAL: [f64; 10] = [
@@ -69,6 +76,21 @@ impl<'a> Choices<'a> {
             describe: self.flag(),
             weight_from_percent: Some(percent).filter(|percent| *percent <= 99.0),
             is_ready: self.flag(),
+            at_limit: match self.byte() {
+                percent @ 0..=99 => AtLimit::Weight(percent.into()),
+                byte if byte % 2 == 0 => AtLimit::Drain,
+                _ => AtLimit::Down,
+            },
+        }
+    }
+
+    /// A limit of 0 or more of any kind.
+    pub fn limit(&mut self) -> Limit {
+        let number = Some(self.number().abs()).filter(|limit| limit.is_finite()).unwrap_or(100.0);
+        match self.byte() % 4 {
+            0 => Limit::AtMost(number),
+            1 => Limit::Above(number),
+            _ => Limit::Below(number),
         }
     }
 
@@ -95,14 +117,22 @@ impl<'a> Choices<'a> {
             } else {
                 Ok(self.number())
             },
-            limit: Some(self.number().abs()).filter(|limit| limit.is_finite()).unwrap_or(100.0),
-            bound: if self.flag() { Bound::Below } else { Bound::AtMost },
+            limit: self.limit(),
             source: "statistics page",
             took: Duration::ZERO,
         });
         let readings = readings.collect();
         let faults = (0..self.byte() % 16 / 13).map(|_| Fault::from(self.text())).collect();
+        let unmeasured = (0..self.byte() % 16 / 13).map(|_| Fault::from(self.text())).collect();
         let skipped = (0..self.byte() % 3).map(|_| self.text()).collect();
-        Verdict { readings, faults, skipped, is_graded }
+        let warnings = (0..self.byte() % 16 / 13).map(|_| Fault::from(self.text())).collect();
+        let mut verdict =
+            Verdict { readings, faults, unmeasured, warnings, skipped, ..Verdict::default() };
+        verdict.is_graded = is_graded;
+        // Only a server that is otherwise up is held.
+        if is_graded && self.flag() && verdict.is_up() {
+            verdict.held_percent = Some(f64::from(self.byte() % 99 + 1));
+        }
+        verdict
     }
 }

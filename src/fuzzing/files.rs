@@ -2,6 +2,7 @@
 
 use crate::fuzzing::reply::reply_words;
 use crate::net::dns::{Family, Query};
+use crate::net::headers::Headers;
 use crate::net::hosts;
 use crate::net::resolv_conf::ResolvConf;
 use crate::net::trust::validity;
@@ -12,7 +13,7 @@ use crate::values::cpu::{count_listed, parse_load_average};
 use crate::values::settings::LoadAverage;
 
 /// Reads the text as each of the small files: hosts, resolv.conf, the load average, the list of
-/// processors, a trusted certificate and the maintenance file.
+/// processors, a trusted certificate, the headers for the statistics page and the maintenance file.
 pub fn files(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for address in hosts::find("wcs.lan", &text) {
@@ -45,6 +46,16 @@ pub fn files(data: &[u8]) {
     }
     if let Some(count) = count_listed(&text) {
         assert!(count >= text.trim().split(',').count());
+    }
+
+    if let Ok(headers) = Headers::parse(data) {
+        let lines = data.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        assert_eq!(headers.iter().count(), lines.count());
+        for (name, value) in headers.iter() {
+            let written = text.to_ascii_lowercase();
+            assert!(written.contains(name.as_str()), "{name}");
+            assert!(!value.as_bytes().contains(&b'\r'));
+        }
     }
 
     // Anything but a certificate is an error, never a panic.

@@ -10,6 +10,7 @@ above 2^53.
 mod choices;
 mod files;
 mod network;
+mod pages;
 mod reply;
 mod request;
 mod services;
@@ -18,6 +19,7 @@ mod thresholds;
 
 pub use files::files;
 pub use network::{dns, http, websocket};
+pub use pages::{json_page, prometheus_page};
 pub use reply::reply;
 pub use request::{command_line, request};
 pub use services::services;

@@ -9,6 +9,7 @@ use ureq::unversioned::transport::{ConnectionDetails, Connector, Transport};
 
 use crate::fuzzing::services::check_reply;
 use crate::net::dns::{Answer, Family, Query};
+use crate::net::headers::Headers;
 use crate::net::http::{ConnectionTransport, get_through};
 use crate::net::target::Target;
 use crate::net::url::Url;
@@ -58,7 +59,8 @@ pub fn websocket(data: &[u8]) {
 pub fn http(data: &[u8]) {
     let (server, bytes) = Server::of(data);
     let url = Url::parse("http://127.0.0.1/").unwrap();
-    let answer = get_through(Connected(server), &Target::from(url), deadline());
+    let headers = Headers::default();
+    let answer = get_through(Connected(server), &Target::from(url), &headers, deadline());
     let result = answer.and_then(|answer| {
         assert!((100..=999).contains(&answer.status), "{}", answer.status);
         answer.read_body()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::fuzzing::choices::Choices;
+use crate::reply::at_limit::AtLimit;
 use crate::reply::explain::explain;
 use crate::reply::line::{Reply, Style};
 use crate::reply::maintenance;
@@ -10,7 +11,7 @@ use crate::reply::outcome::Outcome;
 use crate::reply::state::State;
 use crate::request::debug::DebugRequest;
 use crate::verdict::Verdict;
-use crate::verdict::reading::Bound;
+use crate::verdict::limit::Limit;
 
 /// The longest reply, in bytes, without its line end.
 const LINE_LIMIT: usize = 200;
@@ -41,8 +42,12 @@ pub fn reply(data: &[u8]) {
 }
 
 /// A style that leaves nothing out.
-pub const DESCRIBED: Style =
-    Style { describe: true, weight_from_percent: Some(50.0), is_ready: true };
+pub const DESCRIBED: Style = Style {
+    describe: true,
+    weight_from_percent: Some(50.0),
+    is_ready: true,
+    at_limit: AtLimit::Down,
+};
 
 /// What the text of a reply says.
 #[derive(Debug, PartialEq)]
@@ -69,20 +74,32 @@ pub fn reply_words(outcome: &Outcome, style: Style) -> ReplyText {
     assert_eq!(again.to_string(), line);
 
     let is_up = state == "up";
-    assert_eq!(reply.is_up(), is_up, "{line:?}");
-    assert_eq!(*exit_status == 0, is_up || state.is_empty(), "{line:?}");
+    let is_bad = matches!(outcome, Outcome::Measured(verdict) if is_bad(verdict));
+    assert_eq!(reply.is_up(), is_up && !is_bad, "{line:?}");
+    assert_eq!(*exit_status == 0, (is_up && !is_bad) || state.is_empty(), "{line:?}");
+    let takes_drain_back = style.at_limit == AtLimit::Drain && !is_bad;
     let is_ready_expected = match outcome {
         Outcome::Maintenance(_) => false,
-        Outcome::Debug(words) => words.is_ready || style.is_ready,
-        _ => style.is_ready,
+        Outcome::Debug(words) => words.is_ready || style.is_ready || takes_drain_back,
+        _ => style.is_ready || takes_drain_back,
     };
     assert_eq!(*is_ready, is_ready_expected, "{line:?}");
     assert!(maxconn.is_none() || matches!(outcome, Outcome::Debug(_)), "{line:?}");
     match outcome {
+        Outcome::Measured(_) if is_bad => {
+            let expected = match style.at_limit {
+                AtLimit::Down => ("down", None),
+                AtLimit::Drain => ("drain", None),
+                AtLimit::Weight(percent) => ("up", Some(percent)),
+            };
+            assert_eq!((state.as_str(), *weight), expected, "{line:?}");
+            assert!(style.describe || description.is_none());
+        }
         Outcome::Measured(verdict) => {
             assert_eq!(is_up, is_within_limits(verdict), "{line:?} {verdict:?}");
             assert!(is_up || state == "down");
-            assert_eq!(weight.is_some(), is_up && verdict.is_graded, "{line:?}");
+            let sets_weights = verdict.is_graded || matches!(style.at_limit, AtLimit::Weight(_));
+            assert_eq!(weight.is_some(), is_up && sets_weights, "{line:?}");
             assert!(weight.is_none_or(|weight| (1..=100).contains(&weight)), "{line:?}");
             assert!(
                 style.weight_from_percent.is_some() || weight.is_none_or(|weight| weight == 100)
@@ -119,19 +136,30 @@ fn check_description(description: Option<&str>, text: &str) {
         Some(cut) => {
             let kept = cut.strip_suffix("...").unwrap_or_else(|| panic!("{cut:?}"));
             assert!(printable.starts_with(kept), "{cut:?} {printable:?}");
-            // A word is cut only if it is the first one and too long.
+            // A word is cut only if it is long.
             let next = printable.as_bytes().get(kept.len());
-            assert!(next == Some(&b' ') || !kept.contains(' '), "{cut:?} {printable:?}");
+            let cut_word = kept.rsplit(' ').next().unwrap_or_default();
+            assert!(next == Some(&b' ') || cut_word.len() > 40, "{cut:?} {printable:?}");
         }
     }
 }
 
+/// Whether everything was measured, and something is bad.
+fn is_bad(verdict: &Verdict) -> bool {
+    let is_measured = verdict.unmeasured.is_empty()
+        && verdict.readings.iter().all(|reading| reading.value.is_ok());
+    is_measured && !is_within_limits(verdict)
+}
+
 fn is_within_limits(verdict: &Verdict) -> bool {
     verdict.faults.is_empty()
-        && verdict.readings.iter().all(|reading| match (&reading.value, reading.bound) {
+        && verdict.unmeasured.is_empty()
+        && verdict.held_percent.is_none()
+        && verdict.readings.iter().all(|reading| match (&reading.value, reading.limit) {
             (Err(_), _) => false,
-            (Ok(value), Bound::Below) => *value < reading.limit,
-            (Ok(value), Bound::AtMost) => *value <= reading.limit,
+            (Ok(value), Limit::Below(limit)) => *value < limit,
+            (Ok(value), Limit::AtMost(limit)) => *value <= limit,
+            (Ok(value), Limit::Above(limit)) => *value > limit,
         })
 }
 

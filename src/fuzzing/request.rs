@@ -34,6 +34,9 @@ pub fn request(data: &[u8]) {
         agent_send: AgentSend::Optional,
         allowed_urls: AllowedUrls::default(),
     };
+    // Some values may be named on the command line only.
+    let text = second.map(|line| String::from_utf8_lossy(line).into_owned());
+    let line = line.filter(|_| text.is_some_and(|text| Request::parse_line(&text).is_ok()));
     let line_target = line.as_ref().and_then(Request::target);
     match rules.request(second.map(|line| Line::Whole(line.to_vec()))) {
         Ok(served) => {

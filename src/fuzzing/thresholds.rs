@@ -2,17 +2,21 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::fuzzing::choices::{Choices, split_line};
 use crate::fuzzing::reply::{DESCRIBED, reply_words};
+use crate::process::deadline::Deadline;
 use crate::process::timed::Timed;
 use crate::reply::outcome::Outcome;
 use crate::request::parsed::Request;
 use crate::request::thresholds::Thresholds;
-use crate::values::sources::find_on_page;
+use crate::request::words::words;
+use crate::values::prometheus_page;
+use crate::values::sources::{find_on_page, of_machine};
 use crate::values::statistics_page::Page;
 use crate::values::value::Value;
+use crate::verdict::limit::Limit;
 
 /// The names of thresholds, their keys on the statistics page, and their default limits, written down a second
 /// time. A value of the machine that is not here is checked too, but not chosen.
@@ -26,7 +30,7 @@ const NAMES: [(&str, &[&str], f64); 6] = [
 ];
 
 /// The first line is a request for thresholds, and the rest is a page. The reply is `up` only if a search
-/// through every line of the page finds each value below its limit.
+/// through every line of the page finds each value within its limit.
 pub fn statistics(data: &[u8]) {
     let (words, page) = split_line(data);
     let request = match Request::parse(&String::from_utf8_lossy(words)) {
@@ -40,36 +44,54 @@ pub fn statistics(data: &[u8]) {
         assert_eq!(words.state, "down");
         return;
     }
-    let Some(reported) = reported(page) else {
+    let Some((reported, is_json)) = reported(page) else {
         return;
     };
-    let mut thresholds: Vec<(String, f64)> = pairs(&request.to_string());
+    let mut thresholds = pairs(&request.to_string());
     let is_default = thresholds.is_empty();
     if is_default {
-        thresholds = NAMES.map(|(name, _, limit)| (name.to_owned(), limit)).to_vec();
+        thresholds = NAMES.map(|(name, _, limit)| (name.to_owned(), Limit::Below(limit))).to_vec();
     }
     let mut has_any = false;
     for (name, limit) in thresholds {
+        // Paths and labels have fuzzers of their own.
+        if name.starts_with("stat:.") || name.contains('{') {
+            continue;
+        }
         let values = keys(&name).into_iter().map(|key| {
             let values = reported.iter().filter(|(reported, _)| *reported == key);
-            values.map(|(_, value)| number(value)).reduce(f64::max)
+            let values = values.map(|(_, value)| number(value));
+            match limit {
+                Limit::Above(_) => values.reduce(f64::min),
+                _ => values.reduce(f64::max),
+            }
         });
         let values: Vec<f64> = values.flatten().collect();
         let is_of_machine = keys(&name).is_empty();
         let value = if is_of_machine { 50.0 } else { values.iter().sum() };
         // If JSON groups have the same name, `reported` has only the last one.
-        let may_be_missing = is_default || is_of_machine || page.contains(&b'{');
+        let may_be_missing = is_default || is_of_machine || is_json;
         assert!(may_be_missing || !values.is_empty(), "{name}");
-        assert!(value < limit, "{name} {value} {limit}");
+        let is_within = match limit {
+            Limit::Above(limit) => value > limit,
+            Limit::Below(limit) | Limit::AtMost(limit) => value < limit,
+        };
+        assert!(is_within || (is_json && values.is_empty()), "{name} {value} {limit}");
         has_any |= !values.is_empty();
     }
-    assert!(!is_default || has_any || page.contains(&b'{'), "{page:?}");
+    assert!(!is_default || has_any || is_json, "{page:?}");
 }
 
 /// The names and limits in the text of a request.
-fn pairs(text: &str) -> Vec<(String, f64)> {
-    let words: Vec<&str> = text.split_ascii_whitespace().collect();
-    let pair = |pair: &[&str]| (pair[0].to_owned(), pair[1].parse().unwrap());
+fn pairs(text: &str) -> Vec<(String, Limit)> {
+    let words = words(text).unwrap();
+    let pair = |pair: &[&str]| {
+        let limit = match pair[1].strip_prefix("min:") {
+            Some(limit) => Limit::Above(limit.parse().unwrap()),
+            None => Limit::Below(pair[1].parse().unwrap()),
+        };
+        (pair[0].to_owned(), limit)
+    };
     words.chunks(2).map(pair).collect()
 }
 
@@ -90,19 +112,23 @@ fn number(text: &str) -> f64 {
     if number >= 0.0 { number } else { f64::INFINITY }
 }
 
-/// Every key of a page with its value. `None` for JSON that is not simple.
-fn reported(page: &[u8]) -> Option<Vec<(String, String)>> {
+/// Every key of a page with its value, and whether the page is JSON. `None` for a page that is not simple.
+fn reported(page: &[u8]) -> Option<(Vec<(String, String)>, bool)> {
     let text = String::from_utf8_lossy(page);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut found = Vec::new();
-    if text.trim_start_matches(|c: char| c.is_ascii_whitespace()).starts_with('{') {
+    if (prometheus_page::FORMAT.recognises)(text.as_bytes()) || text.contains('[') {
+        return None;
+    }
+    let is_json = text.trim_start_matches(|c: char| c.is_ascii_whitespace()).starts_with('{');
+    if is_json {
         collect(&serde_json::from_str(text).ok()?, &mut found);
     } else {
         for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
             found.push((key.trim().to_owned(), value.to_owned()));
         }
     }
-    Some(found)
+    Some((found, is_json))
 }
 
 fn collect(group: &serde_json::Value, found: &mut Vec<(String, String)>) {
@@ -110,6 +136,7 @@ fn collect(group: &serde_json::Value, found: &mut Vec<(String, String)>) {
         match value {
             serde_json::Value::Object(_) => collect(value, found),
             serde_json::Value::String(text) => found.push((key.clone(), text.clone())),
+            serde_json::Value::Bool(flag) => found.push((key.clone(), u8::from(*flag).to_string())),
             other => found.push((key.clone(), other.to_string())),
         }
     }
@@ -119,14 +146,13 @@ fn collect(group: &serde_json::Value, found: &mut Vec<(String, String)>) {
 fn judge_page(thresholds: &Thresholds, page: Vec<u8>, load: f64) -> Outcome {
     let page = Page::new("http://127.0.0.1/".to_owned(), page);
     let values = thresholds.values();
-    let keys = values.iter().flat_map(|value| value.page_keys());
-    let statistics = page.read(keys).map_err(Arc::new);
-    let read = |value: &&Value| Timed {
-        result: match value.is_on_statistics_page() {
-            true => find_on_page(value, &statistics),
-            false => Ok(load),
-        },
-        took: Duration::ZERO,
+    let keys = values.iter().flat_map(|value| value.keys());
+    let deadline = Deadline::new(Instant::now(), Duration::from_secs(3600));
+    let statistics = page.read(keys, deadline).map_err(Arc::new);
+    let took = Duration::ZERO;
+    let read = |value: &&Value| match value.is_on_statistics_page() {
+        true => Timed { result: find_on_page(value, &statistics), took },
+        false => of_machine(value, Timed { result: Ok(load), took }),
     };
     Outcome::Measured(thresholds.judge(values.iter().map(read).collect()))
 }
@@ -135,13 +161,13 @@ fn judge_page(thresholds: &Thresholds, page: Vec<u8>, load: f64) -> Outcome {
 /// comparisons say so. Its weight follows the formula of the manual page.
 pub fn thresholds(data: &[u8]) {
     let mut choices = Choices(data);
-    let (is_json, style) = (choices.flag(), choices.style());
+    let (format, style) = (choices.byte() % 3, choices.style());
     let load = match choices.number() {
         negative if negative < 0.0 => 0.0,
         load => load,
     };
     let mut words = String::new();
-    let mut wanted: Vec<(String, f64)> = Vec::new();
+    let mut wanted: Vec<(String, f64, bool)> = Vec::new();
     for _ in 0..=choices.byte() % 6 {
         let name = match NAMES.get(usize::from(choices.byte() % 8)) {
             Some((name, ..)) => (*name).to_owned(),
@@ -149,15 +175,16 @@ pub fn thresholds(data: &[u8]) {
         };
         let limit = choices.number().abs();
         let limit = if limit.is_finite() { limit } else { 100.0 };
-        write!(words, "{name} {limit} ").unwrap();
-        wanted.retain(|(known, _)| *known != name);
-        wanted.push((name, limit));
+        let is_lower = choices.byte() % 4 == 3;
+        write!(words, "{name} {}{limit} ", if is_lower { "min:" } else { "" }).unwrap();
+        wanted.retain(|(known, ..)| *known != name);
+        wanted.push((name, limit, is_lower));
     }
 
     let mut page = Vec::new();
     let mut has_all = true;
     let mut fullest: f64 = 0.0;
-    for (name, limit) in &wanted {
+    for (name, limit, is_lower) in &wanted {
         let mut values = Vec::new();
         for key in keys(name) {
             if choices.byte() % 8 == 0 {
@@ -166,11 +193,13 @@ pub fn thresholds(data: &[u8]) {
             let value = choices.number();
             values.push(value);
             let text = if choices.flag() { format!("{value:e}") } else { format!("{value}") };
-            let is_bare = is_json && value.is_finite() && choices.flag();
-            page.push(match (is_json, is_bare) {
-                (false, _) => format!("{key}={text}"),
-                (true, true) => format!("\"{key}\":{text}"),
-                (true, false) => format!("\"{key}\":\"{text}\""),
+            let is_bare = value.is_finite() && choices.flag();
+            page.push(match (format, is_bare) {
+                (0, _) => format!("{key}={text}"),
+                (1, true) => format!("\"{key}\":{text}"),
+                (1, false) => format!("\"{key}\":\"{text}\""),
+                (_, true) => format!("{key} {text}"),
+                (_, false) => format!("{key}{{a=\"b\"}} {text}"),
             });
         }
         if keys(name).is_empty() {
@@ -178,13 +207,15 @@ pub fn thresholds(data: &[u8]) {
         }
         let is_number = |value: &f64| value.is_finite() && *value >= 0.0;
         let sum: f64 = values.iter().sum();
-        let is_below = !values.is_empty() && values.iter().all(is_number) && sum < *limit;
-        has_all &= is_below;
-        fullest = fullest.max(sum / limit);
+        let is_within = if *is_lower { sum > *limit } else { sum < *limit };
+        has_all &=
+            is_within && sum.is_finite() && !values.is_empty() && values.iter().all(is_number);
+        fullest = fullest.max(if *is_lower { limit / sum } else { sum / limit });
     }
-    let page = match is_json {
-        true => format!("{{\"other\":0,\"group\":{{{}}}}}", page.join(",")),
-        false => format!("other=0\n{}\n", page.join("\n")),
+    let page = match format {
+        0 => format!("other=0\n{}\n", page.join("\n")),
+        1 => format!("{{\"other\":0,\"group\":{{{}}}}}", page.join(",")),
+        _ => format!("other 0\n{}\n", page.join("\n")),
     };
 
     let Ok(Some(Request::Thresholds(request))) = Request::parse(&words) else {

@@ -17,6 +17,7 @@ use ureq::{Agent, Body, http::Uri};
 
 use crate::net::connection::{Connection, STACK};
 use crate::net::error::AskError;
+use crate::net::headers::Headers;
 use crate::net::target::Target;
 use crate::net::url::Origin;
 use crate::process::deadline::Deadline;
@@ -30,7 +31,7 @@ const BODY_LIMIT: usize = 1024 * 1024;
 /// 128 KiB. Filling that with zeros would take longer than the whole exchange.
 const INPUT_BUFFER_SIZE: usize = 8 * 1024;
 
-/// The size of the buffer for output, and so the longest request, in bytes.
+/// The size of the buffer for output, and so the longest line of a request, in bytes.
 const OUTPUT_BUFFER_SIZE: usize = 4 * 1024;
 
 /// The most memory that an exchange takes, in bytes. The body needs its size twice while its buffer grows. TLS
@@ -69,18 +70,19 @@ impl Response {
     }
 }
 
-/// Sends a GET request to `target`, and returns the response when its head has come.
-pub fn get(target: &Target, wait: &Wait) -> Result<Response, AskError> {
+/// Sends a GET request to `target` with these headers, and returns the response when its head has come.
+pub fn get(target: &Target, headers: &Headers, wait: &Wait) -> Result<Response, AskError> {
     memory::check_stack(STACK)?;
     memory::check_heap(MEMORY)?;
     let connector = OriginConnector { origin: target.url.origin().clone(), wait: wait.clone() };
-    get_through(connector, target, wait.deadline())
+    get_through(connector, target, headers, wait.deadline())
 }
 
 /// Like [`get`], but over the connection that `connector` makes, and without checking the memory.
 pub fn get_through(
     connector: impl Connector,
     Target { url, host }: &Target,
+    headers: &Headers,
     deadline: Deadline,
 ) -> Result<Response, AskError> {
     // ureq's own time limits are not set: the connection watches the run's deadline.
@@ -98,6 +100,9 @@ pub fn get_through(
     let mut request = agent.get(url.uri());
     if let Some(host) = host.header() {
         request = request.header("Host", host);
+    }
+    for (name, value) in headers.iter() {
+        request = request.header(name, value);
     }
     let response = request.call().map_err(|error| ask_error(error, deadline))?;
     Ok(Response { status: response.status().as_u16(), body: response.into_body(), deadline })

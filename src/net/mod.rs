@@ -4,6 +4,7 @@
 pub mod connection;
 pub mod dns;
 pub mod error;
+pub mod headers;
 pub mod host;
 pub mod hosts;
 pub mod http;

@@ -21,6 +21,18 @@ impl Deadline {
         Self { at: start + budget, budget }
     }
 
+    /// Returns the deadline of a part of the run that may take `most` from now on.
+    pub fn at_most(self, most: Duration) -> Self {
+        Self { at: self.at.min(Instant::now() + most), ..self }
+    }
+
+    /// Returns the deadline of a last part of the run that needs `least` from now on. It may be up to [`GRACE`]
+    /// later than the deadline of the run.
+    pub fn at_least(self, least: Duration) -> Self {
+        let latest = self.at + GRACE;
+        Self { at: self.at.max(Instant::now() + least).min(latest), ..self }
+    }
+
     /// Returns the instant itself.
     pub fn at(&self) -> Instant {
         self.at

@@ -13,5 +13,6 @@ pub mod poll;
 pub mod random;
 pub mod request_line;
 pub mod signals;
+pub mod state_file;
 pub mod timed;
 pub mod wait;

@@ -6,10 +6,11 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::net::secrets::without_secrets;
-use crate::reply::description::{printable, show_number, shown_value};
+use crate::reply::description::{printable, show_limit, show_number, shown_value};
 use crate::reply::line::Reply;
 use crate::reply::outcome::Outcome;
 use crate::verdict::Verdict;
+use crate::verdict::limit::Limit;
 use crate::verdict::reading::Reading;
 
 /// The widest line, in columns.
@@ -75,7 +76,7 @@ fn table(text: &mut String, verdict: &Verdict, has_colours: bool) {
             Some(value) => with_unit(value, reading.unit, VALUE),
             None => "none".to_owned(),
         };
-        let limit = with_unit(reading.limit, reading.unit, LIMIT);
+        let limit = limit_with_unit(reading.limit, reading.unit);
         let percent = match reading.fullness() * 100.0 {
             percent if percent < 1000.0 => format!("{}%", percent.floor()),
             _ if reading.value.is_ok() => ">999%".to_owned(),
@@ -107,7 +108,13 @@ fn table(text: &mut String, verdict: &Verdict, has_colours: bool) {
         let skipped = verdict.skipped.join(", ");
         line(text, "skipped  ", &format!("{skipped}: not reported, and not asked for by name"));
     }
-    for sentence in verdict.sentences() {
+    if let Some(percent) = verdict.held_percent {
+        let rule =
+            format!("a limit was reached before; up again with room, at {percent} % of each limit");
+        line(text, "held     ", &rule);
+    }
+    let warnings = verdict.warnings.iter().map(|warning| warning.to_string());
+    for sentence in verdict.sentences().into_iter().chain(warnings) {
         line(text, "problem  ", &sentence);
     }
 }
@@ -188,6 +195,19 @@ fn with_unit(value: f64, unit: &str, width: usize) -> String {
     if plain.len() > width { shown(format!("{value:.1e}")) } else { plain }
 }
 
+/// A limit with its unit. A lower limit that is too long for its column has no unit.
+fn limit_with_unit(limit: Limit, unit: &str) -> String {
+    let width = LIMIT - limit.prefix().len();
+    let [whole, without_unit] =
+        [unit, ""].map(|unit| format!("{} {unit}", show_limit(limit)).trim_end().to_owned());
+    match limit {
+        Limit::Above(_) if whole.len() <= LIMIT => whole,
+        Limit::Above(_) if without_unit.len() <= LIMIT => without_unit,
+        Limit::Above(number) => format!("{}{}", limit.prefix(), with_unit(number, "", width)),
+        Limit::Below(number) | Limit::AtMost(number) => with_unit(number, unit, width),
+    }
+}
+
 fn milliseconds(time: Duration) -> String {
     match time.as_secs_f64() {
         seconds if seconds < 9.9 => format!("{:.1} ms", seconds * 1000.0),
@@ -203,20 +223,10 @@ mod tests {
     use crate::reply::state::State;
     use crate::reply::words::Words;
     use crate::verdict::fault::Fault;
-    use crate::verdict::reading::Bound;
 
     fn reading(name: &str, unit: &'static str, value: Result<f64, Fault>, limit: f64) -> Reading {
-        let took = Duration::from_micros(1250);
-        let bound = Bound::Below;
-        Reading {
-            name: name.to_owned(),
-            unit,
-            value,
-            limit,
-            bound,
-            source: "statistics page",
-            took,
-        }
+        let (took, limit) = (Duration::from_micros(1250), Limit::Below(limit));
+        Reading { name: name.to_owned(), unit, value, limit, source: "statistics page", took }
     }
 
     fn explained(outcome: &Outcome, has_colours: bool) -> String {
@@ -294,16 +304,19 @@ time     2.0 ms
 
     #[test]
     fn a_row_is_red_beyond_its_limit_yellow_near_it_and_green_below() {
-        for (value, bound, expected) in [
-            (79.9, Bound::Below, GREEN),
-            (80.0, Bound::Below, YELLOW),
-            (99.9, Bound::Below, YELLOW),
-            (100.0, Bound::Below, RED),
-            (100.0, Bound::AtMost, YELLOW),
-            (100.1, Bound::AtMost, RED),
+        for (value, limit, expected) in [
+            (79.9, Limit::Below(100.0), GREEN),
+            (80.0, Limit::Below(100.0), YELLOW),
+            (99.9, Limit::Below(100.0), YELLOW),
+            (100.0, Limit::Below(100.0), RED),
+            (100.0, Limit::AtMost(100.0), YELLOW),
+            (100.1, Limit::AtMost(100.0), RED),
+            (126.0, Limit::Above(100.0), GREEN),
+            (125.0, Limit::Above(100.0), YELLOW),
+            (100.0, Limit::Above(100.0), RED),
         ] {
-            let reading = Reading { bound, ..reading("a", "", Ok(value), 100.0) };
-            assert_eq!(colour(&reading), expected, "{value} {bound:?}");
+            let reading = Reading { limit, ..reading("a", "", Ok(value), 0.0) };
+            assert_eq!(colour(&reading), expected, "{value} {limit:?}");
         }
         assert_eq!(colour(&reading("a", "", Err("gone".into()), 100.0)), RED);
     }
@@ -329,6 +342,21 @@ time     2.0 ms
         assert_eq!(with_unit(1_234_567.0, "Mbps", 11), "1.2e6 Mbps");
         assert_eq!(with_unit(12_345_678_901.0, "", 11), "12345678901");
         assert_eq!(with_unit(123_456_789_012.0, "", 11), "1.2e11");
+    }
+
+    #[test]
+    fn a_lower_limit_has_its_unit_if_there_is_room() {
+        for (limit, unit, shown) in [
+            (100.0, "", "min:100"),
+            (10.0, "%", "min:10 %"),
+            (50.0, "Mbps", "min:50 Mbps"),
+            (100.0, "Mbps", "min:100"),
+            (1_234_567.0, "Mbps", "min:1234567"),
+            (12_345_678.0, "Mbps", "min:1.2e7"),
+        ] {
+            assert_eq!(limit_with_unit(Limit::Above(limit), unit), shown);
+        }
+        assert_eq!(limit_with_unit(Limit::Below(123_456_789.0), "Mbps"), "1.2e8 Mbps");
     }
 
     #[test]

@@ -7,10 +7,12 @@ in HAProxy's configuration manual.
 
 use std::fmt;
 
+use crate::reply::at_limit::AtLimit;
 use crate::reply::description::{describe, fit};
 use crate::reply::outcome::Outcome;
 use crate::reply::state::State;
 use crate::reply::words::Words;
+use crate::verdict::Verdict;
 
 /// Weights are multiples of this, in percent. HAProxy rebuilds its tables for every new weight, so small
 /// changes are rounded away.
@@ -25,6 +27,8 @@ pub struct Style {
     pub weight_from_percent: Option<f64>,
     /// Whether replies begin with `ready`: only `ready` takes back a MAINT or DRAIN of an earlier reply.
     pub is_ready: bool,
+    /// What replaces `down` when the server was measured and is bad.
+    pub at_limit: AtLimit,
 }
 
 /// A whole reply. Displayed as the line that HAProxy reads, with its line end.
@@ -41,13 +45,12 @@ impl Reply {
             |text: &dyn Fn() -> String| if style.describe { text() } else { String::new() };
         let (words, exit_status) = match outcome {
             Outcome::Measured(verdict) if verdict.is_up() => {
-                let weight = || weight_percent(verdict.fullness(), style.weight_from_percent);
-                let weight_percent = verdict.is_graded.then(weight);
                 let words = Words::of(State::Up, optional(&|| describe(verdict)));
-                (Words { weight_percent, ..words }, 0)
+                (Words { weight_percent: weight_percent(verdict, style), ..words }, 0)
             }
             Outcome::Measured(verdict) => {
-                (Words::of(State::Down, optional(&|| describe(verdict))), 1)
+                let state = if verdict.is_bad() { style.at_limit } else { AtLimit::Down };
+                (state.words(optional(&|| describe(verdict))), 1)
             }
             Outcome::NotMeasured(fault) => {
                 (Words::of(State::Fail, optional(&|| fault.to_string())), 1)
@@ -59,9 +62,11 @@ impl Reply {
                 (words.clone(), if is_good { 0 } else { 1 })
             }
         };
+        let is_at_limit = matches!(outcome, Outcome::Measured(verdict) if verdict.is_bad());
+        let takes_drain_back = style.at_limit == AtLimit::Drain && !is_at_limit;
         let is_ready = match outcome {
             Outcome::Maintenance(_) => false,
-            _ => words.is_ready || style.is_ready,
+            _ => words.is_ready || style.is_ready || takes_drain_back,
         };
         let description = fit(&words.description);
         Self { words: Words { is_ready, description, ..words }, exit_status }
@@ -72,9 +77,9 @@ impl Reply {
         Self { words: Words::of(State::Fail, String::new()), exit_status: 1 }
     }
 
-    /// Whether the server can take traffic.
+    /// Whether the server can take traffic, and no limit is reached.
     pub fn is_up(&self) -> bool {
-        self.words.state == Some(State::Up)
+        self.words.state == Some(State::Up) && self.exit_status == 0
     }
 
     /// 0 for `up` and for a reply without a state, 2 for options or a request that cannot be understood, 1
@@ -90,10 +95,24 @@ impl fmt::Display for Reply {
     }
 }
 
+/// The weight of a server that can take traffic. `None` leaves it as it is.
+///
+/// A server without graded values is well or not, so it has all of its weight. That is said only if an earlier
+/// reply may have set another one.
+fn weight_percent(verdict: &Verdict, style: Style) -> Option<u16> {
+    match style.at_limit {
+        _ if verdict.is_graded => {
+            Some(graded_weight(verdict.fullness(), style.weight_from_percent))
+        }
+        AtLimit::Weight(_) => Some(100),
+        AtLimit::Down | AtLimit::Drain => None,
+    }
+}
+
 /// The weight of a server whose tightest value uses `fullness` of its limit, below 1. It is 100 up to
 /// `from` percent of the limit. Above, it falls in steps of 5 on a straight line to 0 at the limit. It is
 /// at least 1, because HAProxy reads 0 as drain.
-fn weight_percent(fullness: f64, from: Option<f64>) -> u16 {
+fn graded_weight(fullness: f64, from: Option<f64>) -> u16 {
     let Some(from) = from else {
         return 100;
     };
@@ -109,17 +128,21 @@ mod tests {
 
     use std::time::Duration;
 
-    use crate::verdict::Verdict;
-    use crate::verdict::reading::{Bound, Reading};
+    use crate::verdict::limit::Limit;
+    use crate::verdict::reading::Reading;
 
     /// The outcome of thresholds with these values and limits.
     fn thresholds(values: &[(f64, f64)]) -> Outcome {
+        let limits = values.iter().map(|(value, limit)| (*value, Limit::Below(*limit)));
+        limited(&limits.collect::<Vec<_>>())
+    }
+
+    fn limited(values: &[(f64, Limit)]) -> Outcome {
         let readings = values.iter().map(|(value, limit)| Reading {
             name: "cpu".to_owned(),
             unit: "%",
             value: Ok(*value),
             limit: *limit,
-            bound: Bound::Below,
             source: "test",
             took: Duration::ZERO,
         });
@@ -166,6 +189,46 @@ mod tests {
     }
 
     #[test]
+    fn at_a_limit_another_state_may_replace_down() {
+        let reply = |at_limit, outcome: &Outcome| {
+            Reply::new(outcome, Style { at_limit, ..Style::default() })
+        };
+        let bad = thresholds(&[(90.0, 90.0)]);
+        let broken = Outcome::Measured(Verdict::broken(vec!["broken".into()]));
+        for (at_limit, line) in [
+            (AtLimit::Down, "down\n"),
+            (AtLimit::Drain, "drain\n"),
+            (AtLimit::Weight(0), "up 0%\n"),
+            (AtLimit::Weight(25), "up 25%\n"),
+        ] {
+            for outcome in [&bad, &broken] {
+                let reply = reply(at_limit, outcome);
+                assert_eq!((reply.to_string().as_str(), reply.exit_status()), (line, 1));
+            }
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_measured_is_not_at_its_limit() {
+        let at_limit = |at_limit| Style { at_limit, ..Style::default() };
+        let lines = |outcome: Outcome| {
+            [AtLimit::Drain, AtLimit::Weight(25)]
+                .map(|state| Reply::new(&outcome, at_limit(state)).to_string())
+        };
+        let unmeasured = Verdict { unmeasured: vec!["why".into()], ..Verdict::default() };
+        let broken = || vec!["broken".into()];
+        let both = Verdict { unmeasured: vec!["why".into()], ..Verdict::broken(broken()) };
+        for verdict in [unmeasured, both] {
+            assert_eq!(lines(Outcome::Measured(verdict)), ["ready down\n", "down\n"]);
+        }
+        assert_eq!(lines(Outcome::NotMeasured("why".into())), ["ready fail\n", "fail\n"]);
+        assert_eq!(lines(thresholds(&[(1.0, 90.0)])), ["ready up 100%\n", "up 100%\n"]);
+        assert_eq!(lines(Outcome::Measured(Verdict::default())), ["ready up\n", "up 100%\n"]);
+        let maintenance = Outcome::Maintenance(Words::of(State::Maint, String::new()));
+        assert_eq!(lines(maintenance), ["maint\n", "maint\n"]);
+    }
+
+    #[test]
     fn the_weight_falls_from_100_at_the_percentage_to_1_at_the_limit() {
         for (from, value, limit, weight) in [
             (80.0, 0.0, 100.0, 100),
@@ -192,5 +255,24 @@ mod tests {
             let reply = Reply::new(&outcome, style).to_string();
             assert_eq!(reply, format!("up {weight}%\n"), "{value}/{limit} from {from} %");
         }
+    }
+
+    #[test]
+    fn the_weight_falls_while_a_value_falls_to_its_lower_limit() {
+        let style = Style { weight_from_percent: Some(50.0), ..Style::default() };
+        for (value, line) in [
+            (1e300, "up 100%\n"),
+            (200.0, "up 100%\n"),
+            (199.0, "up 95%\n"),
+            (125.0, "up 40%\n"),
+            (100.1, "up 1%\n"),
+            (100.0, "down\n"),
+            (0.0, "down\n"),
+        ] {
+            let outcome = limited(&[(value, Limit::Above(100.0)), (0.0, Limit::Below(1.0))]);
+            assert_eq!(Reply::new(&outcome, style).to_string(), line, "{value}");
+        }
+        let outcome = limited(&[(5.0, Limit::Above(0.0))]);
+        assert_eq!(Reply::new(&outcome, style).to_string(), "up 100%\n");
     }
 }

@@ -1,5 +1,7 @@
 //! How a run ended.
 
+use std::slice;
+
 use crate::reply::words::Words;
 use crate::verdict::Verdict;
 use crate::verdict::fault::Fault;
@@ -17,4 +19,15 @@ pub enum Outcome {
     NotMeasured(Fault),
     /// The options or the request cannot be understood.
     NotUnderstood(Fault),
+}
+
+impl Outcome {
+    /// What the operator has to correct on the agent's side.
+    pub fn mistakes(&self) -> &[Fault] {
+        match self {
+            Self::NotUnderstood(fault) => slice::from_ref(fault),
+            Self::Measured(verdict) => &verdict.warnings,
+            Self::Debug(_) | Self::Maintenance(_) | Self::NotMeasured(_) => &[],
+        }
+    }
 }

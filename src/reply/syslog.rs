@@ -20,11 +20,11 @@ const REQUEST_LIMIT: usize = 200;
 
 /// Logs the peer, the request and the reply that expresses `outcome`, always with its description. The
 /// line is lost if the log is missing or full: a run never waits for it.
-pub fn write(outcome: &Outcome, peer: &Peer, request: &str) {
+pub fn write(outcome: &Outcome, style: Style, peer: &Peer, request: &str) {
     // The log puts the request between quotes, so it must not contain any.
     let request: String = printable(&without_secrets(request)).replace(['"', '\\'], "'");
     let request: String = request.chars().take(REQUEST_LIMIT).collect();
-    let reply = Reply::new(outcome, Style { describe: true, ..Style::default() }).to_string();
+    let reply = Reply::new(outcome, Style { describe: true, ..style }).to_string();
     let message = format!("peer={peer} request=\"{request}\" reply: {}", reply.trim_end());
     let formatter = Formatter3164 {
         facility: Facility::LOG_DAEMON,

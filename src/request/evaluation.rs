@@ -12,6 +12,7 @@ use crate::values::settings::Settings;
 use crate::values::sources::Sources;
 use crate::verdict::Verdict;
 use crate::verdict::fault::Fault;
+use crate::verdict::hysteresis::Hysteresis;
 
 /// How a run ended, and the text of the request that it served. The text is empty if no request was served.
 #[derive(Debug)]
@@ -43,12 +44,13 @@ pub fn evaluate(
     rules: &RequestRules,
     mut line: RequestLine,
     settings: &Settings,
+    hysteresis: Option<&Hysteresis>,
     deadline: Deadline,
 ) -> Result<Evaluation, Refusal> {
     let mut request = rules.request(rules.agent_send.first_line(&mut line, deadline))?;
     let wait = Wait::new(deadline, line);
     let mut answers =
-        Answers { wait: &wait, sources: Sources::new(settings, &wait), service: None };
+        Answers { wait: &wait, sources: Sources::new(settings, &wait), hysteresis, service: None };
     loop {
         wait.stop_when(rules.makes_obsolete(&request));
         answers.ask(&request);
@@ -64,6 +66,7 @@ pub fn evaluate(
 struct Answers<'a> {
     wait: &'a Wait,
     sources: Sources<'a>,
+    hysteresis: Option<&'a Hysteresis>,
     service: Option<(ServiceRequest, Result<Verdict, Fault>)>,
 }
 
@@ -84,7 +87,11 @@ impl Answers<'_> {
     fn judge(mut self, request: &Request) -> Outcome {
         match request {
             Request::Thresholds(thresholds) => {
-                Outcome::Measured(thresholds.judge(self.sources.read(&thresholds.values())))
+                let mut verdict = thresholds.judge(self.sources.read(&thresholds.values()));
+                if let Some(hysteresis) = self.hysteresis {
+                    hysteresis.apply(&mut verdict, self.wait.deadline());
+                }
+                Outcome::Measured(verdict)
             }
             Request::Service(request) => {
                 self.verdict(request).map_or_else(Outcome::NotMeasured, Outcome::Measured)

@@ -9,3 +9,4 @@ pub mod parsed;
 pub mod rules;
 pub mod service_request;
 pub mod thresholds;
+pub mod words;

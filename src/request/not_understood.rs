@@ -30,6 +30,10 @@ pub enum Mistake {
     NotALimit(String),
     /// It names a value that needs a limit.
     LimitMissing,
+    /// It names a value that only the command line may name.
+    NotInALine,
+    /// This part of it is wrong, and why.
+    Name(String, &'static str),
     /// It should be the name of a service.
     UnknownService,
     /// It has more fields than this service understands.
@@ -58,7 +62,17 @@ impl Error for NotUnderstood {}
 
 impl fmt::Display for NotUnderstood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' {}", without_secrets(&self.word), self.mistake)
+        let word = without_secrets(&self.word);
+        match &self.mistake {
+            // The piece may be the end of a URL, and begin anywhere in it.
+            Mistake::Name(_, problem) if self.word.contains("://") => {
+                write!(f, "{word}: a part of it {problem}")
+            }
+            Mistake::Name(piece, problem) => {
+                write!(f, "{word}: '{}' {problem}", without_secrets(piece))
+            }
+            mistake => write!(f, "'{word}' {mistake}"),
+        }
     }
 }
 
@@ -68,12 +82,14 @@ impl fmt::Display for Mistake {
         match self {
             Self::UnknownValue => write!(f, "is none of {}", value_names()),
             Self::UnknownValueOrLimit => {
-                write!(f, "is no limit ({}) and none of {}", a_limit(), value_names())
+                write!(f, "is no limit ({A_LIMIT}) and none of {}", value_names())
             }
             Self::NotALimit(name) => {
-                write!(f, "is no limit for {}: {}", without_secrets(name), a_limit())
+                write!(f, "is no limit for {}: {A_LIMIT}", without_secrets(name))
             }
-            Self::LimitMissing => write!(f, "needs a limit: {}", a_limit()),
+            Self::LimitMissing => write!(f, "needs a limit: {A_LIMIT}"),
+            Self::NotInALine => f.write_str("can be named on the command line only"),
+            Self::Name(_, problem) => f.write_str(problem),
             Self::UnknownService => {
                 let names: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
                 write!(f, "is none of {}, debug", names.join(", "))
@@ -92,11 +108,7 @@ impl fmt::Display for Mistake {
 }
 
 /// What a limit is.
-fn a_limit() -> String {
-    let percentages = VALUES.iter().filter(|kind| kind.is_percentage());
-    let names: Vec<&str> = percentages.map(|kind| kind.name).collect();
-    format!("a number of 0 or more, % for {} only", names.join(", "))
-}
+const A_LIMIT: &str = "a number of 0 or more or min:NUMBER, % for percentages only";
 
 fn value_names() -> String {
     let names: Vec<&str> = VALUES.iter().map(|kind| kind.name).collect();

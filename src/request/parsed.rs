@@ -4,9 +4,10 @@ use std::fmt;
 
 use crate::net::target::Target;
 use crate::request::debug::DebugRequest;
-use crate::request::not_understood::NotUnderstood;
+use crate::request::not_understood::{Mistake, NotUnderstood};
 use crate::request::service_request::ServiceRequest;
 use crate::request::thresholds::Thresholds;
+use crate::request::words::split_first_field;
 use crate::values::value::Value;
 
 /// What the agent is asked to judge.
@@ -24,14 +25,27 @@ impl Request {
         if text.is_empty() {
             return Ok(None);
         }
-        let request = match text.split_once('|') {
+        let request = match split_first_field(text) {
             Some((name, reply)) if name.trim_ascii() == "debug" => {
                 Self::Debug(DebugRequest::parse(reply)?)
             }
             Some((first, rest)) => Self::Service(ServiceRequest::parse(first, rest)?),
-            None => Self::Thresholds(Thresholds::parse(text.split_ascii_whitespace())?),
+            None => Self::Thresholds(Thresholds::parse(text)?),
         };
         Ok(Some(request))
+    }
+
+    /// Parses the text of a request line. It may not name every value that the command line may name.
+    pub fn parse_line(text: &str) -> Result<Option<Self>, NotUnderstood> {
+        let request = Self::parse(text)?;
+        let values = match &request {
+            Some(Self::Thresholds(thresholds)) => thresholds.values(),
+            _ => Vec::new(),
+        };
+        match values.into_iter().find(|value| value.is_for_command_line_only()) {
+            Some(value) => Err(NotUnderstood::new(value.name(), Mistake::NotInALine)),
+            None => Ok(request),
+        }
     }
 
     /// Combines the requests of the command line and of the request line. Thresholds are added to
@@ -92,6 +106,13 @@ mod tests {
             "v1|http://h|5|h|x://u:secret@h",
             "x://u:secret@h|http://h",
             "debug|x://u:secret@h",
+            "stat:.a[x://u:secret@h] 5",
+            "stat:.x://u:secret@h 5",
+            "stat:a{x://u:secret@h} 5",
+            "stat:a{b=\"x://u:secret@h} 5",
+            "stat:a\"x://u:secret@h 5 6",
+            "stat:a://u:secret@h{} 5",
+            "disk:x://u:secret@h 5",
         ] {
             let error = Request::parse(text).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
@@ -105,12 +126,24 @@ mod tests {
             "debug|down",
             "debug|up 50% # a|b",
             "v1|http://10.0.0.5:8888/|15|a.example",
+            "stat:jobs{name=\"a | b\"} min:5 stat:.\"a b\"[0] 7",
         ] {
             let request = Request::parse(text).unwrap().unwrap();
             assert_eq!(request.to_string(), text);
             assert_eq!(Request::parse(&request.to_string()).unwrap(), Some(request));
         }
         assert_eq!(Request::parse(" \t").unwrap(), None);
+    }
+
+    #[test]
+    fn only_the_command_line_may_name_a_file_system() {
+        let line = "hls 5 disk:/var 90";
+        assert!(Request::parse(line).is_ok());
+        let error = Request::parse_line(line).unwrap_err().to_string();
+        assert_eq!(error, "'disk:/var' can be named on the command line only");
+        for line in ["", "hls 5 memory 90", "debug|up"] {
+            assert_eq!(Request::parse_line(line).unwrap(), Request::parse(line).unwrap());
+        }
     }
 
     #[test]

@@ -27,7 +27,9 @@ impl RequestRules {
     pub fn request(&self, line: Option<Line>) -> Result<Request, Refusal> {
         let line = match line {
             None => None,
-            Some(Line::Whole(line)) => parse(&String::from_utf8_lossy(&line))?,
+            Some(Line::Whole(line)) => {
+                understood(&String::from_utf8_lossy(&line), Request::parse_line)?
+            }
             Some(Line::TooLong) => return Err(Refusal::LongLine),
             Some(Line::Unfinished) => return Err(Refusal::UnfinishedLine),
             Some(Line::Unreadable(error)) => return Err(Refusal::UnreadableLine(error)),
@@ -56,10 +58,16 @@ impl RequestRules {
     }
 }
 
-/// Parses the text of a request, if there is one.
+/// Parses the text of the command line's request, if there is one.
 pub fn parse(text: &str) -> Result<Option<Request>, Refusal> {
-    let not_understood = |error| Refusal::NotUnderstood { text: text.trim().to_owned(), error };
-    Request::parse(text).map_err(not_understood)
+    understood(text, Request::parse)
+}
+
+fn understood(
+    text: &str,
+    parse: fn(&str) -> Result<Option<Request>, NotUnderstood>,
+) -> Result<Option<Request>, Refusal> {
+    parse(text).map_err(|error| Refusal::NotUnderstood { text: text.trim().to_owned(), error })
 }
 
 /// Why no request is served.

@@ -4,14 +4,17 @@ use std::error::Error;
 use std::fmt;
 use std::mem;
 
-use crate::process::timed::Timed;
 use crate::request::not_understood::{Mistake, NotUnderstood};
+use crate::request::words::words;
 use crate::text::decimal::decimal;
+use crate::text::malformed::Malformed;
 use crate::values;
 use crate::values::error::ValueError;
+use crate::values::sources::Reported;
 use crate::values::value::Value;
 use crate::verdict::Verdict;
-use crate::verdict::reading::{Bound, Reading};
+use crate::verdict::limit::Limit;
+use crate::verdict::reading::Reading;
 
 /// A request's values and their limits. Each value occurs once.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,14 +27,14 @@ pub struct Thresholds {
 #[derive(Clone, Debug, PartialEq)]
 struct Threshold {
     value: Value,
-    limit: f64,
+    limit: Limit,
 }
 
 impl Default for Thresholds {
     /// The default request, used when none is given.
     fn default() -> Self {
         let threshold = |value: Value| {
-            let limit = value.kind().default_limit?;
+            let limit = default_limit(&value)?;
             Some(Threshold { value, limit })
         };
         Self { thresholds: values::defaults().filter_map(threshold).collect(), are_defaults: true }
@@ -39,16 +42,21 @@ impl Default for Thresholds {
 }
 
 impl Thresholds {
-    /// Parses the words of a request. If a name is repeated, the last one wins.
-    pub fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Self, NotUnderstood> {
-        let mut words = words.peekable();
+    /// Parses the text of a request. If a name is repeated, the last one wins.
+    pub fn parse(text: &str) -> Result<Self, NotUnderstood> {
+        let malformed = |name, Malformed { piece, problem }: Malformed| {
+            NotUnderstood::new(name, Mistake::Name(piece.to_owned(), problem))
+        };
+        let words = words(text).map_err(|error| malformed(error.word, error.malformed))?;
+        let mut words = words.into_iter().peekable();
         let mut parsed = Self { thresholds: Vec::new(), are_defaults: false };
         while let Some(name) = words.next() {
             let unknown = || match parsed.thresholds.is_empty() {
                 true => NotUnderstood::new(name, Mistake::UnknownValue),
                 false => NotUnderstood::new(name, Mistake::UnknownValueOrLimit),
             };
-            let value = values::find(name).ok_or_else(unknown)?;
+            let value =
+                values::find(name).ok_or_else(unknown)?.map_err(|error| malformed(name, error))?;
             let given = words.peek().and_then(|word| parse_limit(word, &value));
             if given.is_some() {
                 words.next();
@@ -57,7 +65,7 @@ impl Thresholds {
                 Some(word) => NotUnderstood::new(word, Mistake::NotALimit(name.to_owned())),
                 None => NotUnderstood::new(name, Mistake::LimitMissing),
             };
-            let limit = given.or(value.kind().default_limit).ok_or_else(missing)?;
+            let limit = given.or(default_limit(&value)).ok_or_else(missing)?;
             parsed.set(Threshold { value, limit });
         }
         Ok(parsed)
@@ -85,11 +93,11 @@ impl Thresholds {
     ///
     /// A default value that the page does not report is skipped. If the page reports none of them, it is not
     /// a statistics page.
-    pub fn judge(&self, values: Vec<Timed<Result<f64, ValueError>>>) -> Verdict {
+    pub fn judge(&self, values: Vec<Reported>) -> Verdict {
         let mut verdict = Verdict { is_graded: true, ..Verdict::default() };
         let mut reports_some = false;
         for (Threshold { value, limit }, read) in self.thresholds.iter().zip(values) {
-            let name = value.name().to_owned();
+            let name = value.shown_name();
             if self.are_defaults && matches!(read.result, Err(ValueError::Missing { .. })) {
                 verdict.skipped.push(name);
                 continue;
@@ -98,16 +106,15 @@ impl Thresholds {
             verdict.readings.push(Reading {
                 name,
                 unit: value.kind().unit,
-                value: read.result.map_err(Into::into),
+                value: read.result.map(|figure| figure.against(*limit)).map_err(Into::into),
                 limit: *limit,
-                bound: Bound::Below,
                 source: value.kind().source.title(),
                 took: read.took,
             });
         }
         if !reports_some && !verdict.skipped.is_empty() {
             verdict
-                .faults
+                .unmeasured
                 .push(NotAStatisticsPage { names: mem::take(&mut verdict.skipped) }.into());
         }
         verdict
@@ -142,10 +149,17 @@ impl fmt::Display for Thresholds {
     }
 }
 
-/// Parses a decimal number. A percentage may end in `%`.
-fn parse_limit(word: &str, value: &Value) -> Option<f64> {
+/// The limit for a request that gives no limit.
+fn default_limit(value: &Value) -> Option<Limit> {
+    value.kind().default_limit.map(Limit::Below)
+}
+
+/// Parses an upper or a lower limit. A percentage may end in `%`.
+fn parse_limit(word: &str, value: &Value) -> Option<Limit> {
     let is_percentage = value.kind().is_percentage();
-    decimal(word.strip_suffix('%').filter(|_| is_percentage).unwrap_or(word))
+    Limit::parse(word, |number| {
+        decimal(number.strip_suffix('%').filter(|_| is_percentage).unwrap_or(number))
+    })
 }
 
 #[cfg(test)]
@@ -153,7 +167,7 @@ mod tests {
     use super::*;
 
     fn thresholds(text: &str) -> Thresholds {
-        Thresholds::parse(text.split(' ')).unwrap()
+        Thresholds::parse(text).unwrap()
     }
 
     #[test]
@@ -163,6 +177,17 @@ mod tests {
             "cpu 70 publishers 1 subscribers 2.5 hls 100 band-in 0 band-out 3 stat:a-b.c 0.125";
         assert_eq!(thresholds(all).to_string(), shown);
         assert_eq!(thresholds(shown), thresholds(all));
+    }
+
+    #[test]
+    fn any_limit_may_be_a_lower_one() {
+        let all = "cpu min:5% hls min:0.5 memory 80% disk:/var min:10 stat:a{b=c d} min:100";
+        let shown = "cpu min:5 hls min:0.5 memory 80 disk:/var min:10 stat:a{b=c d} min:100";
+        assert_eq!(thresholds(all).to_string(), shown);
+        assert_eq!(thresholds(shown), thresholds(all));
+        assert_eq!(thresholds("hls min:5 hls 6"), thresholds("hls 6"));
+        assert_eq!(thresholds("hls 6 hls min:5"), thresholds("hls min:5"));
+        assert_eq!(thresholds("memory disk:/a").to_string(), "memory 90 disk:/a 90");
     }
 
     #[test]
@@ -177,17 +202,27 @@ mod tests {
         for (text, sentence) in [
             (
                 "hsl",
-                "'hsl' is none of cpu, publishers, subscribers, hls, band-in, band-out, stat:KEY",
+                "'hsl' is none of cpu, publishers, subscribers, hls, band-in, band-out, memory, \
+                 disk:PATH, stat:KEY",
             ),
             (
                 "cpu 90 hsl",
-                "'hsl' is no limit (a number of 0 or more, % for cpu only) and none of ",
+                "'hsl' is no limit (a number of 0 or more or min:NUMBER, % for percentages only) and \
+                 none of ",
             ),
-            ("stat:a", "'stat:a' needs a limit: a number of 0 or more, % for cpu only"),
-            ("stat:a 5%", "'5%' is no limit for stat:a: a number of 0 or more, % for cpu only"),
-            ("hls 5%", "'5%' is no limit (a number of 0 or more, % for cpu only) and none of "),
+            (
+                "stat:a",
+                "'stat:a' needs a limit: a number of 0 or more or min:NUMBER, % for percentages only",
+            ),
+            ("stat:a 5%", "'5%' is no limit for stat:a: a number of 0 or more or min:NUMBER, "),
+            ("stat:a min:", "'min:' is no limit for stat:a: a number of 0 or more or min:NUMBER, "),
+            ("hls 5%", "'5%' is no limit (a number of 0 or more or min:NUMBER, "),
+            ("hls min:-5", "'min:-5' is no limit (a number of 0 or more or min:NUMBER, "),
+            ("cpu 5 disk:var 5", "disk:var: 'var' is not an absolute path"),
+            ("stat:.a[x] 5", "stat:.a[x]: '[x]' is not an index"),
+            ("cpu stat:a{b=\"c} 5", "stat:a{b=\"c} 5: '\"c} 5' has no closing quote"),
         ] {
-            let error = Thresholds::parse(text.split(' ')).unwrap_err().to_string();
+            let error = Thresholds::parse(text).unwrap_err().to_string();
             assert!(error.starts_with(sentence), "{error}");
         }
     }

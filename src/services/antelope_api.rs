@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::net::headers::Headers;
 use crate::net::http;
 use crate::net::target::Target;
 use crate::net::url::Protocol;
@@ -57,7 +58,7 @@ impl Check for AntelopeApi {
 
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
         let Request { target, blocks } = &self.request;
-        let response = http::get(&target.join(self.path), wait);
+        let response = http::get(&target.join(self.path), &Headers::default(), wait);
         let answer = JsonAnswer::of(response.map_err(AnswerError::Ask)?);
         Ok((self.judge)(&answer, &blocks.around_now())?)
     }

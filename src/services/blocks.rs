@@ -5,7 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::verdict::reading::{Bound, Reading};
+use crate::verdict::limit::Limit;
+use crate::verdict::reading::Reading;
 
 /// The number of blocks that a service may be off, if the request does not say.
 const DEFAULT: u64 = 10;
@@ -74,8 +75,7 @@ fn reading(name: String, unit: &'static str, value: f64, limit: f64) -> Reading 
         name,
         unit,
         value: Ok(value),
-        limit,
-        bound: Bound::AtMost,
+        limit: Limit::AtMost(limit),
         source: "API",
         took: Duration::ZERO,
     }
@@ -145,7 +145,7 @@ pub mod tests {
         ] {
             let reading = tolerance(3, lag_ms).time(HEAD_MS);
             assert_eq!((reading.name.as_str(), reading.unit), (name, "s"));
-            assert_eq!((reading.value.unwrap(), reading.limit), (seconds, 1.5));
+            assert_eq!((reading.value.unwrap(), reading.limit), (seconds, Limit::AtMost(1.5)));
         }
         for (block, name, blocks) in [
             (98, "indexed blocks behind", 2.0),
@@ -154,7 +154,7 @@ pub mod tests {
         ] {
             let reading = tolerance(3, 0).distance("indexed", block, 100);
             assert_eq!((reading.name.as_str(), reading.unit), (name, ""));
-            assert_eq!((reading.value.unwrap(), reading.limit), (blocks, 3.0));
+            assert_eq!((reading.value.unwrap(), reading.limit), (blocks, Limit::AtMost(3.0)));
         }
     }
 }

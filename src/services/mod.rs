@@ -9,6 +9,7 @@ pub mod antelope_api;
 pub mod atomic;
 pub mod blocks;
 pub mod broken_part;
+pub mod http;
 pub mod hyperion;
 pub mod hyperion_health;
 pub mod json_answer;
@@ -31,6 +32,7 @@ pub const SERVICES: &[&Service] = &[
     &ship::SERVICE,
     &stream::SERVICE,
     &ws::SERVICE,
+    &http::SERVICE,
 ];
 
 /// The service with this name, or `None` if there is none.

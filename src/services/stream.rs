@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::net::error::AskError;
+use crate::net::headers::Headers;
 use crate::net::http;
 use crate::net::target::Target;
 use crate::net::url::Protocol;
@@ -35,7 +36,7 @@ impl Check for Streaming {
     }
 
     fn ask(&self, wait: &Wait) -> Result<Verdict, Fault> {
-        let response = http::get(&self.target.join("/stream/"), wait)?;
+        let response = http::get(&self.target.join("/stream/"), &Headers::default(), wait)?;
         match response.status {
             status @ (200..=299 | ENGINE_ERROR) => Ok(judge(status, &response.read_body()?)?),
             status => Err(AskError::Status(status).into()),

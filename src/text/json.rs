@@ -24,6 +24,29 @@ pub const MEMORY_PER_BYTE: usize = 4;
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a>(&'a str);
 
+/// A part of a document, in the order in which the document is written.
+#[derive(Clone, Copy, Debug)]
+pub enum Token<'a> {
+    /// The beginning of an object.
+    Object,
+    /// The beginning of a list.
+    List,
+    /// The end of the object or the list that was begun last.
+    End,
+    /// The name of a member. Its value follows.
+    Name(Json<'a>),
+    /// Any other value.
+    Value(Json<'a>),
+}
+
+/// Where a document is not valid JSON. Both numbers count from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotJson {
+    pub line: usize,
+    /// In bytes.
+    pub column: usize,
+}
+
 /// A value is not a list, or the list is too long.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotAList;
@@ -31,7 +54,14 @@ pub struct NotAList;
 impl<'a> Json<'a> {
     /// Returns the value that a document consists of, or `None` if the document is not valid JSON.
     pub fn parse(document: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice::<&RawValue>(document).ok().map(Self::of)
+        Self::checked(document).ok()
+    }
+
+    /// Does what [`Json::parse`] does, and says where the document is not valid.
+    pub fn checked(document: &'a [u8]) -> Result<Self, NotJson> {
+        serde_json::from_slice::<&RawValue>(document)
+            .map(Self::of)
+            .map_err(|error| NotJson { line: error.line(), column: error.column() })
     }
 
     /// Returns the value at the start of a text, or `None` if there is none. Anything may follow it.
@@ -83,6 +113,24 @@ impl<'a> Json<'a> {
             .map_err(|_| NotAList)
     }
 
+    /// The parts of the value, at any depth.
+    pub fn tokens(self) -> impl Iterator<Item = Token<'a>> + Clone {
+        Tokens { rest: self.0 }
+    }
+
+    /// Whether the value is a string that stands for `text`.
+    pub fn is_text(self, text: &str) -> bool {
+        let Some(inside) = self.0.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+            return false;
+        };
+        // An escape takes at most six bytes for each byte that it stands for.
+        let may_be_equal = (text.len()..=6 * text.len()).contains(&inside.len());
+        match may_be_equal && inside.contains('\\') {
+            true => serde_json::from_str::<String>(self.0).is_ok_and(|decoded| decoded == text),
+            false => inside == text,
+        }
+    }
+
     /// Returns the text of a string. Returns `None` for any other value, and for a string of more than
     /// 1024 bytes.
     pub fn text(self) -> Option<String> {
@@ -90,6 +138,61 @@ impl<'a> Json<'a> {
         let is_short_string = self.0.starts_with('"') && self.0.len() <= LONGEST_TEXT;
         if is_short_string { serde_json::from_str(self.0).ok() } else { None }
     }
+}
+
+/// The rest of a document that has been checked.
+#[derive(Clone, Copy)]
+struct Tokens<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Tokens<'a> {
+    /// Takes the first `length` bytes.
+    fn take(&mut self, length: usize) -> Option<&'a str> {
+        let (taken, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(taken)
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // Commas and colons need no token of their own: the document is valid.
+        let is_between = |c| matches!(c, ' ' | '\t' | '\r' | '\n' | ',' | ':');
+        self.rest = self.rest.trim_start_matches(is_between);
+        match self.rest.bytes().next()? {
+            b'{' => self.take(1).map(|_| Token::Object),
+            b'[' => self.take(1).map(|_| Token::List),
+            b'}' | b']' => self.take(1).map(|_| Token::End),
+            b'"' => {
+                let length = string_length(self.rest);
+                let string = Json(self.take(length)?);
+                let is_blank = |c| matches!(c, ' ' | '\t' | '\r' | '\n');
+                let is_name = self.rest.trim_start_matches(is_blank).starts_with(':');
+                Some(if is_name { Token::Name(string) } else { Token::Value(string) })
+            }
+            _ => {
+                let is_end = |c| matches!(c, ' ' | '\t' | '\r' | '\n' | ',' | '}' | ']');
+                let length = self.rest.find(is_end).unwrap_or(self.rest.len());
+                self.take(length).map(|written| Token::Value(Json(written)))
+            }
+        }
+    }
+}
+
+/// The length of the string at the start of a text, with its quotes.
+fn string_length(text: &str) -> usize {
+    let mut bytes = text.bytes().enumerate().skip(1);
+    while let Some((place, byte)) = bytes.next() {
+        match byte {
+            b'"' => return place + 1,
+            b'\\' => drop(bytes.next()),
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// Passes an object's members to `take`.
@@ -189,6 +292,58 @@ mod tests {
         for other in ["{}", "5", "\"a\"", "null"] {
             assert_eq!(written(other, 9), Err(NotAList), "{other}");
         }
+    }
+
+    #[test]
+    fn tokens_are_the_parts_of_a_document_in_their_order() {
+        let shown = |document| {
+            let tokens = json(document).tokens().map(|token| match token {
+                Token::Object => "{".to_owned(),
+                Token::List => "[".to_owned(),
+                Token::End => ".".to_owned(),
+                Token::Name(name) => format!("{}:", name.written()),
+                Token::Value(value) => value.written().to_owned(),
+            });
+            tokens.collect::<Vec<_>>().join(" ")
+        };
+        for (document, tokens) in [
+            ("{}", "{ ."),
+            (" 5 ", "5"),
+            (r#""a\"b""#, r#""a\"b""#),
+            (
+                r#"{"a" : 1 , "b":[-2e5, {"c\\":"}"}],"d":null}"#,
+                r#"{ "a": 1 "b": [ -2e5 { "c\\": "}" . . "d": null ."#,
+            ),
+            ("[true,[[\"x\"],\n\"y\"]]", "[ true [ [ \"x\" . \"y\" . ."),
+        ] {
+            assert_eq!(shown(document), tokens);
+        }
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(json(&deep).tokens().count(), 200_000);
+    }
+
+    #[test]
+    fn a_string_is_compared_as_it_is_meant() {
+        for (written, text) in [
+            (r#""a""#, "a"),
+            (r#""a\u0062""#, "ab"),
+            (r#""\ud83d\ude00\n""#, "\u{1f600}\n"),
+            (r#""""#, ""),
+        ] {
+            assert!(json(written).is_text(text), "{written}");
+        }
+        for other in [r#""ab""#, r#""\n""#, r#""\ud800""#, "5", "null", "[]", r#""\u0061b""#] {
+            assert!(!json(other).is_text("a"), "{other}");
+        }
+        assert!(!json("5").is_text("5"));
+    }
+
+    #[test]
+    fn the_place_of_a_mistake_is_told() {
+        let place = |document: &str| Json::checked(document.as_bytes()).map(drop);
+        assert_eq!(place("{}"), Ok(()));
+        assert_eq!(place("{\n \"a\": 1,}"), Err(NotJson { line: 2, column: 9 }));
+        assert_eq!(place(""), Err(NotJson { line: 1, column: 0 }));
     }
 
     #[test]

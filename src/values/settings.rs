@@ -1,5 +1,7 @@
 //! What the options say about values.
 
+use std::path::PathBuf;
+
 use crate::net::url::Url;
 
 /// Where a WCS serves its statistics page on its own host; from Flashphoner's documentation.
@@ -10,6 +12,8 @@ const STATISTICS_PAGE: &str = "http://127.0.0.1:8081/?action=stat";
 pub struct Settings {
     /// The statistics page.
     pub stats_url: Url,
+    /// A file with headers for the request of the statistics page.
+    pub stats_headers: Option<PathBuf>,
     /// The load average that `cpu` uses.
     pub load: LoadAverage,
 }
@@ -18,7 +22,7 @@ impl Default for Settings {
     fn default() -> Self {
         let stats_url = Url::parse(STATISTICS_PAGE)
             .unwrap_or_else(|_| unreachable!("a test parses this constant"));
-        Self { stats_url, load: LoadAverage::FiveMinutes }
+        Self { stats_url, stats_headers: None, load: LoadAverage::FiveMinutes }
     }
 }
 

@@ -1,16 +1,16 @@
 //! A value that can have a limit, and where it is read.
 
+use crate::net::secrets::option_without_secrets;
 use crate::process::deadline::Deadline;
+use crate::text::malformed::Malformed;
+use crate::values::key::Key;
 use crate::values::settings::Settings;
 use crate::verdict::fault::Fault;
-
-/// If the name of a kind ends in this text, any key of the statistics page may take its place.
-const ANY_KEY: &str = "KEY";
 
 /// A kind of value: a row of [`VALUES`](crate::values::VALUES).
 #[derive(Debug)]
 pub struct ValueKind {
-    /// The name in requests. `KEY` at its end stands for any key of the statistics page.
+    /// The name in requests. What comes after a colon, as in `stat:KEY`, stands for any text.
     pub name: &'static str,
     /// The unit, for people; empty for a plain count.
     pub unit: &'static str,
@@ -30,6 +30,13 @@ pub enum Source {
         title: &'static str,
         /// Measures the value in its unit. Returns before the deadline.
         read: fn(&Settings, Deadline) -> Result<f64, Fault>,
+    },
+    /// On a file system of the machine. Only the command line may ask for it.
+    FileSystem {
+        /// The text of the column `source` of `--explain`.
+        title: &'static str,
+        /// Measures the value for the file system that holds this absolute path. It may hang for ever.
+        read: fn(&str) -> Result<f64, Fault>,
     },
     StatisticsPage {
         keys: PageKeys,
@@ -52,14 +59,30 @@ impl Source {
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::StatisticsPage { advice, .. } => *advice,
-            Self::Machine { .. } => None,
+            Self::Machine { .. } | Self::FileSystem { .. } => None,
+        }
+    }
+
+    /// Returns the keys of the statistics page for a value with this argument, which is the end of its name.
+    /// Fails if the argument is malformed.
+    fn keys<'n>(&self, argument: &'n str) -> Result<Vec<Key>, Malformed<'n>> {
+        match self {
+            Self::Machine { .. } => Ok(Vec::new()),
+            Self::FileSystem { .. } if argument.starts_with('/') => Ok(Vec::new()),
+            Self::FileSystem { .. } => {
+                Err(Malformed { piece: argument, problem: "is not an absolute path" })
+            }
+            Self::StatisticsPage { keys: PageKeys::Sum(names), .. } => {
+                Ok(names.iter().map(|name| Key::name(name)).collect())
+            }
+            Self::StatisticsPage { keys: PageKeys::InName, .. } => Ok(vec![Key::parse(argument)?]),
         }
     }
 
     /// Returns the text of the column `source` of `--explain`.
     pub fn title(&self) -> &'static str {
         match self {
-            Self::Machine { title, .. } => title,
+            Self::Machine { title, .. } | Self::FileSystem { title, .. } => title,
             Self::StatisticsPage { .. } => "statistics page",
         }
     }
@@ -77,6 +100,7 @@ impl PartialEq for ValueKind {
 pub struct Value {
     kind: &'static ValueKind,
     name: String,
+    keys: Vec<Key>,
 }
 
 impl ValueKind {
@@ -85,19 +109,32 @@ impl ValueKind {
         self.unit == "%"
     }
 
-    /// Returns the value with this name, if the name belongs to this kind.
-    pub fn named(&'static self, name: &str) -> Option<Value> {
-        let name_matches = match self.name.strip_suffix(ANY_KEY) {
-            Some(prefix) => name.strip_prefix(prefix).is_some_and(|key| !key.is_empty()),
-            None => name == self.name,
-        };
-        name_matches.then(|| Value { kind: self, name: name.to_owned() })
+    /// Returns the value with this name. `None` if the name does not belong to this kind. Fails if it does, and
+    /// what comes after the colon is malformed.
+    pub fn named<'n>(&'static self, name: &'n str) -> Option<Result<Value, Malformed<'n>>> {
+        let prefix = self.prefix();
+        let argument = name.strip_prefix(prefix)?;
+        let has_its_argument = argument.is_empty() == (prefix == self.name);
+        has_its_argument.then(|| {
+            let keys = self.source.keys(argument)?;
+            Ok(Value { kind: self, name: name.to_owned(), keys })
+        })
+    }
+
+    /// The part of the name that is the same for every value of this kind.
+    fn prefix(&self) -> &'static str {
+        self.name.split_inclusive(':').next().unwrap_or_default()
     }
 }
 
 impl Value {
     pub fn kind(&self) -> &'static ValueKind {
         self.kind
+    }
+
+    /// The name as messages show it, without what may be secret in it.
+    pub fn shown_name(&self) -> String {
+        option_without_secrets(&self.name)
     }
 
     /// The name in the request, such as `cpu` or `stat:connections`.
@@ -109,15 +146,18 @@ impl Value {
         matches!(self.kind.source, Source::StatisticsPage { .. })
     }
 
-    /// Returns the keys of the statistics page whose sum is the value. Empty if it is read elsewhere.
-    pub fn page_keys(&self) -> Vec<&str> {
-        match &self.kind.source {
-            Source::Machine { .. } => Vec::new(),
-            Source::StatisticsPage { keys: PageKeys::Sum(keys), .. } => keys.to_vec(),
-            Source::StatisticsPage { keys: PageKeys::InName, .. } => {
-                let prefix = self.kind.name.trim_end_matches(ANY_KEY);
-                self.name.strip_prefix(prefix).into_iter().collect()
-            }
-        }
+    /// Whether a request line may not ask for it.
+    pub fn is_for_command_line_only(&self) -> bool {
+        matches!(self.kind.source, Source::FileSystem { .. })
+    }
+
+    /// What the name says after its colon. Empty if it has none.
+    pub fn argument(&self) -> &str {
+        self.name.strip_prefix(self.kind.prefix()).unwrap_or_default()
+    }
+
+    /// The keys of the statistics page whose sum is the value. Empty if it is read elsewhere.
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
     }
 }

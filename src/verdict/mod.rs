@@ -1,6 +1,8 @@
 //! What a check found out: values against their limits, and faults. Nothing here knows HAProxy's words.
 
 pub mod fault;
+pub mod hysteresis;
+pub mod limit;
 pub mod reading;
 
 use crate::verdict::fault::Fault;
@@ -11,8 +13,15 @@ use crate::verdict::reading::Reading;
 pub struct Verdict {
     /// What was measured, in the order of the request.
     pub readings: Vec<Reading>,
-    /// What is wrong besides the values.
+    /// What the server reports as broken.
     pub faults: Vec<Fault>,
+    /// Why something besides the values could not be measured.
+    pub unmeasured: Vec<Fault>,
+    /// What else the operator has to correct. It changes no state.
+    pub warnings: Vec<Fault>,
+    /// Set if the server has reached a limit before, and is held until every value is below this percentage of
+    /// its limit.
+    pub held_percent: Option<f64>,
     /// The names of values that the server does not report and that nobody asked for by name.
     pub skipped: Vec<String>,
     /// Whether the values say how full the server is. A service is either well or not.
@@ -30,11 +39,25 @@ impl Verdict {
         Self { faults, ..Self::default() }
     }
 
-    /// Whether the server can take traffic: every value is available and within its limit, and nothing
-    /// else is wrong.
+    /// Whether the server can take traffic: everything was measured, and nothing is bad.
     pub fn is_up(&self) -> bool {
-        let is_good = |reading: &Reading| reading.value.is_ok() && !reading.is_exceeded();
-        self.faults.is_empty() && self.readings.iter().all(is_good)
+        self.is_measured() && !self.has_bad()
+    }
+
+    /// Whether the server was measured and cannot take traffic.
+    pub fn is_bad(&self) -> bool {
+        self.is_measured() && self.has_bad()
+    }
+
+    /// Whether a value has reached its limit, now or before, or the server reports something as broken.
+    fn has_bad(&self) -> bool {
+        let is_exceeded = self.readings.iter().any(Reading::is_exceeded);
+        is_exceeded || !self.faults.is_empty() || self.held_percent.is_some()
+    }
+
+    /// Whether everything could be measured.
+    pub fn is_measured(&self) -> bool {
+        self.unmeasured.is_empty() && self.readings.iter().all(|reading| reading.value.is_ok())
     }
 
     /// Why values are unavailable, and what else is wrong, as sentences. Each sentence occurs once: an
@@ -42,7 +65,7 @@ impl Verdict {
     pub fn sentences(&self) -> Vec<String> {
         let unavailable = self.readings.iter().filter_map(|reading| reading.value.as_ref().err());
         let mut sentences = Vec::new();
-        for fault in unavailable.chain(&self.faults) {
+        for fault in unavailable.chain(&self.unmeasured).chain(&self.faults) {
             let sentence = fault.to_string();
             if !sentences.contains(&sentence) {
                 sentences.push(sentence);

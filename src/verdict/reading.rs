@@ -3,15 +3,7 @@
 use std::time::Duration;
 
 use crate::verdict::fault::Fault;
-
-/// Which values are within a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// Values below the limit. A value that reaches it is too high.
-    Below,
-    /// Values up to the limit. A value that equals it is still good.
-    AtMost,
-}
+use crate::verdict::limit::Limit;
 
 /// A value of a request, and its limit.
 #[derive(Debug)]
@@ -22,8 +14,7 @@ pub struct Reading {
     pub unit: &'static str,
     /// The value, or why it is unavailable.
     pub value: Result<f64, Fault>,
-    pub limit: f64,
-    pub bound: Bound,
+    pub limit: Limit,
     /// Where the value came from, for people.
     pub source: &'static str,
     /// How long it took to get the value from there.
@@ -33,24 +24,18 @@ pub struct Reading {
 impl Reading {
     /// Whether there is a value, and it is not within the limit.
     pub fn is_exceeded(&self) -> bool {
-        self.value.as_ref().is_ok_and(|value| !self.allows(*value))
+        self.value.as_ref().is_ok_and(|value| !self.limit.allows(*value))
     }
 
-    /// Whether `value` is within the limit.
-    pub fn allows(&self, value: f64) -> bool {
-        match self.bound {
-            Bound::Below => value < self.limit,
-            Bound::AtMost => value <= self.limit,
-        }
+    /// Whether there is a value, and it is within [`Limit::with_room`].
+    pub fn has_room(&self, percent: f64) -> bool {
+        self.value.as_ref().is_ok_and(|value| self.limit.with_room(percent).allows(*value))
     }
 
-    /// How much of the limit is used: 0 is nothing, 1 is all of it. A limit of 0 is always used up. So is
-    /// the limit of a value that is unavailable.
+    /// How much of the limit is used; see [`Limit::fullness`]. The limit of a value that is unavailable is used
+    /// up.
     pub fn fullness(&self) -> f64 {
-        match self.value {
-            Ok(value) if self.limit > 0.0 => value / self.limit,
-            _ => f64::INFINITY,
-        }
+        self.value.as_ref().map_or(f64::INFINITY, |value| self.limit.fullness(*value))
     }
 }
 
@@ -58,30 +43,18 @@ impl Reading {
 mod tests {
     use super::*;
 
-    fn reading(value: Result<f64, Fault>, limit: f64, bound: Bound) -> Reading {
+    fn reading(value: Result<f64, Fault>, limit: Limit) -> Reading {
         let (name, took) = ("a".to_owned(), Duration::ZERO);
-        Reading { name, unit: "", value, limit, bound, source: "test", took }
+        Reading { name, unit: "", value, limit, source: "test", took }
     }
 
     #[test]
-    fn a_value_at_its_limit_is_exceeded_only_if_it_must_stay_below() {
-        for (bound, value, is_exceeded) in [
-            (Bound::Below, 4.9, false),
-            (Bound::Below, 5.0, true),
-            (Bound::AtMost, 5.0, false),
-            (Bound::AtMost, 5.1, true),
-        ] {
-            assert_eq!(reading(Ok(value), 5.0, bound).is_exceeded(), is_exceeded, "{bound:?}");
-        }
-        assert!(!reading(Err("gone".into()), 5.0, Bound::Below).is_exceeded());
-    }
-
-    #[test]
-    fn a_limit_of_zero_and_the_limit_of_a_missing_value_are_used_up() {
-        let fullness = |value, limit| reading(value, limit, Bound::AtMost).fullness();
-        assert_eq!(fullness(Ok(2.0), 8.0), 0.25);
-        for used_up in [fullness(Ok(0.0), 0.0), fullness(Err("gone".into()), 8.0)] {
-            assert_eq!(used_up, f64::INFINITY);
-        }
+    fn a_missing_value_exceeds_nothing_and_uses_its_limit_up() {
+        let missing = reading(Err("gone".into()), Limit::Below(5.0));
+        assert!(!missing.is_exceeded());
+        assert_eq!(missing.fullness(), f64::INFINITY);
+        let measured = |value| reading(Ok(value), Limit::Below(5.0));
+        assert!(measured(5.0).is_exceeded() && !measured(4.9).is_exceeded());
+        assert_eq!(measured(2.5).fullness(), 0.5);
     }
 }

@@ -13,67 +13,104 @@ use super::{Duplex, Server, hold, response};
 /// Sends a wrong answer, after the request has been read.
 pub type WrongAnswer = fn(&mut dyn Duplex);
 
-/// Wrong answers: the name of each, what the server does, and the reason that the agent has to give for it,
-/// with a timeout of 400 ms, when it asks over HTTP.
-pub const WRONG_ANSWERS: [(&str, WrongAnswer, &str); 30] = [
-    ("sends nothing and waits", |stream| hold(stream), NO_ANSWER),
-    ("sends one byte at a time for ever", drip, NO_ANSWER),
-    ("sends a part and waits", send_a_part_and_hold, NO_ANSWER),
-    ("sends interim answers for ever", send_interim_answers, NO_ANSWER),
-    ("sends an endless header", send_endless_header, "sent no valid HTTP"),
-    ("sends a header line without an end", send_endless_header_line, "sent too long a header"),
-    ("sends a long header", send_long_header, "sent too long a header"),
-    ("sends an endless body", send_endless_body, "sent more than 1 MiB"),
-    ("sends endless chunks", send_endless_chunks, "sent more than 1 MiB"),
-    ("sends a large body", send_large_body, "sent more than 1 MiB"),
-    ("sends a truncated body", send_truncated_body, CLOSED_EARLY),
-    ("closes without an answer", |_| {}, CLOSED_EARLY),
-    ("answers 503", |stream| send(stream, response("503 Busy", b"{}")), "answered HTTP 503"),
-    ("answers 404", |stream| send(stream, response("404 Not Found", b"")), "answered HTTP 404"),
+/// Wrong answers: the name of each, what the server does, the status of the answer's head if that is whole,
+/// and the reason that the agent has to give for it, with a timeout of 400 ms, when it asks over HTTP.
+pub const WRONG_ANSWERS: [(&str, WrongAnswer, Option<u16>, &str); 30] = [
+    ("sends nothing and waits", |stream| hold(stream), None, NO_ANSWER),
+    ("sends one byte at a time for ever", drip, Some(200), NO_ANSWER),
+    ("sends a part and waits", send_a_part_and_hold, Some(200), NO_ANSWER),
+    ("sends interim answers for ever", send_interim_answers, None, NO_ANSWER),
+    ("sends an endless header", send_endless_header, None, "sent no valid HTTP"),
+    (
+        "sends a header line without an end",
+        send_endless_header_line,
+        None,
+        "sent too long a header",
+    ),
+    ("sends a long header", send_long_header, None, "sent too long a header"),
+    ("sends an endless body", send_endless_body, Some(200), "sent more than 1 MiB"),
+    ("sends endless chunks", send_endless_chunks, Some(200), "sent more than 1 MiB"),
+    ("sends a large body", send_large_body, Some(200), "sent more than 1 MiB"),
+    ("sends a truncated body", send_truncated_body, Some(200), CLOSED_EARLY),
+    ("closes without an answer", |_| {}, None, CLOSED_EARLY),
+    (
+        "answers 503",
+        |stream| send(stream, response("503 Busy", b"{}")),
+        Some(503),
+        "answered HTTP 503",
+    ),
+    (
+        "answers 404",
+        |stream| send(stream, response("404 Not Found", b"")),
+        Some(404),
+        "answered HTTP 404",
+    ),
     (
         "redirects in a loop",
         |stream| redirect(stream, "301 Moved", "/"),
+        Some(301),
         "answered HTTP 301; redirects are not followed",
     ),
     (
         "redirects to itself",
         |stream| redirect(stream, "302 Found", ""),
+        Some(302),
         "answered HTTP 302; redirects are not followed",
     ),
     (
         "redirects to another host",
         |stream| redirect(stream, "307 Go", "http://192.0.2.1/"),
+        Some(307),
         "answered HTTP 307; redirects are not followed",
     ),
     (
         "redirects to an invalid URL",
         |stream| redirect(stream, "308 Go", "gopher://\u{ff}"),
+        Some(308),
         "answered HTTP 308; redirects are not followed",
     ),
-    ("answers as SSH", |stream| send(stream, SSH), "sent no valid HTTP"),
-    ("answers as SSH and waits", send_ssh_and_hold, "sent no valid HTTP"),
-    ("answers as SMTP", |stream| send(stream, "220 mail.example ESMTP\r\n"), "sent no valid HTTP"),
-    ("answers in HTTP/0.9", |stream| send(stream, "<html>0.9</html>\r\n"), "sent no valid HTTP"),
-    ("answers in HTTP/2", |stream| send(stream, HTTP_2), "sent no valid HTTP"),
-    ("answers with HTTP/2's preface", |stream| send(stream, PREFACE), "sent no valid HTTP"),
-    ("answers with a TLS alert", |stream| send(stream, TLS_ALERT), "sent no valid HTTP"),
-    ("sends zeros for ever", |stream| send_for_ever(stream, [0; 4096]), "sent no valid HTTP"),
+    ("answers as SSH", |stream| send(stream, SSH), None, "sent no valid HTTP"),
+    ("answers as SSH and waits", send_ssh_and_hold, None, "sent no valid HTTP"),
+    (
+        "answers as SMTP",
+        |stream| send(stream, "220 mail.example ESMTP\r\n"),
+        None,
+        "sent no valid HTTP",
+    ),
+    (
+        "answers in HTTP/0.9",
+        |stream| send(stream, "<html>0.9</html>\r\n"),
+        None,
+        "sent no valid HTTP",
+    ),
+    ("answers in HTTP/2", |stream| send(stream, HTTP_2), None, "sent no valid HTTP"),
+    ("answers with HTTP/2's preface", |stream| send(stream, PREFACE), None, "sent no valid HTTP"),
+    ("answers with a TLS alert", |stream| send(stream, TLS_ALERT), None, "sent no valid HTTP"),
+    ("sends zeros for ever", |stream| send_for_ever(stream, [0; 4096]), None, "sent no valid HTTP"),
     (
         "sends line ends for ever",
         |stream| send_for_ever(stream, [b'\n'; 4096]),
+        None,
         "sent too long a header",
     ),
     (
         "sends a chunk without a valid size",
         |stream| send_chunks(stream, "soon\r\n{}\r\n0\r\n\r\n"),
+        Some(200),
         BAD_CHUNK,
     ),
     (
         "sends a chunk size of more than 64 bits",
         |stream| send_chunks(stream, "ffffffffffffffffff\r\n{}\r\n"),
+        Some(200),
         BAD_CHUNK,
     ),
-    ("sends a chunk size without an end", send_endless_chunk_size, "could not be asked: response"),
+    (
+        "sends a chunk size without an end",
+        send_endless_chunk_size,
+        Some(200),
+        "could not be asked: response",
+    ),
 ];
 
 /// The agent's reason, with a timeout of 400 ms, when a service does not answer in time.
@@ -102,7 +139,7 @@ pub const TLS_ALERT: &[u8] = b"\x15\x03\x03\x00\x02\x02\x0a";
 pub fn http_servers() -> Vec<(Server, &'static str)> {
     let servers = WRONG_ANSWERS.into_iter();
     servers
-        .map(|(_, answer, reason)| (Server::start(move |stream| answer(stream)), reason))
+        .map(|(_, answer, _, reason)| (Server::start(move |stream| answer(stream)), reason))
         .collect()
 }
 

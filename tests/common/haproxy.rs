@@ -30,13 +30,22 @@ impl Haproxy {
         Self::start_by(&mut haproxy(), global, lines)
     }
 
-    /// The same, with a command that executes HAProxy.
+    /// The same, for HTTP instead of TCP.
+    pub fn start_http(lines: &[String]) -> Self {
+        Self::start_in_mode("http", &mut haproxy(), "", lines)
+    }
+
+    /// Like [`Haproxy::start_with`], with a command that executes HAProxy.
     pub fn start_by(command: &mut Command, global: &str, lines: &[String]) -> Self {
+        Self::start_in_mode("tcp", command, global, lines)
+    }
+
+    fn start_in_mode(mode: &str, command: &mut Command, global: &str, lines: &[String]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = free_address();
         let config = format!(
             "global\n  stats socket {} level admin\n  {global}\n\
-             defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 60s\n  timeout server 60s\n\
+             defaults\n  mode {mode}\n  timeout connect 1s\n  timeout client 60s\n  timeout server 60s\n\
              \x20 # An agent may take longer than agent-inter, the time between checks.\n\
              \x20 timeout check 5s\n\
              frontend clients\n  bind {address}\n  default_backend media\n\

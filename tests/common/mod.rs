@@ -252,7 +252,8 @@ impl Server {
         Self::answering_at(free_port(), answer)
     }
 
-    fn answering_at(
+    /// The same, on this address.
+    pub fn answering_at(
         address: SocketAddr,
         answer: impl Fn(&mut TcpStream, &str) + Send + Sync + 'static,
     ) -> Self {
