@@ -10,7 +10,7 @@ use crate::net::error::AskError;
 use crate::net::resolver;
 use crate::net::tcp::Tcp;
 use crate::net::tls::{self, Tls};
-use crate::net::trust::trusted_certificates;
+use crate::net::trust;
 use crate::net::url::Origin;
 use crate::process::wait::Wait;
 
@@ -33,21 +33,22 @@ impl Connection {
     /// Connects to a server. With TLS, the server's certificate has to be valid for its name.
     pub fn open(origin: &Origin, wait: &Wait) -> Result<Self, AskError> {
         let deadline = wait.deadline();
-        // First, so that a store without certificates is the reason whatever the server does.
-        let trusted = origin.is_tls().then(|| trusted_certificates(deadline)).transpose()?;
+        // If variables name the certificates, these are read first. Then a mistake in a variable is the reason,
+        // whatever the server does. The system's store is read later: that takes longer than most failures to connect.
+        let is_first = origin.is_tls() && trust::is_named_by_variables();
+        let named = is_first.then(|| trust::trusted_certificates(deadline)).transpose()?;
         let addresses: Vec<SocketAddr> = resolver::addresses(origin.host(), wait)?
             .into_iter()
             .map(|address| (address, origin.port()).into())
             .collect();
         let of_io = |error| AskError::from_io(&error, deadline);
         let tcp = Tcp::connect(&addresses, wait).map_err(of_io)?;
-        match trusted {
-            None => Ok(Self::Plain(tcp)),
-            Some(trusted) => {
-                let tls = tls::handshake(tcp, origin.bare_host(), trusted).map_err(of_io)?;
-                Ok(Self::Tls(Box::new(tls)))
-            }
+        if !origin.is_tls() {
+            return Ok(Self::Plain(tcp));
         }
+        let trusted = named.map_or_else(|| trust::trusted_certificates(deadline), Ok)?;
+        let tls = tls::handshake(tcp, origin.bare_host(), trusted).map_err(of_io)?;
+        Ok(Self::Tls(Box::new(tls)))
     }
 }
 

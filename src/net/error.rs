@@ -42,7 +42,7 @@ pub enum AskError {
     Malformed(&'static str),
     /// The header is too long.
     LongHeader,
-    /// There are no trusted certificates, so the server was not asked.
+    /// There are no trusted certificates, so the server could not be asked.
     Trust(TrustError),
     /// The server's certificate is not valid.
     Certificate(CertificateError),

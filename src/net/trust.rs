@@ -148,6 +148,11 @@ impl From<OutOfMemory> for Problem {
     }
 }
 
+/// Whether `SSL_CERT_FILE` or `SSL_CERT_DIR` names the certificates that are trusted.
+pub fn is_named_by_variables() -> bool {
+    Source::of_environment() != [Source::System]
+}
+
 /// Returns the certificates that are trusted. Expired ones are not, nor those that are not valid yet.
 ///
 /// If `SSL_CERT_FILE` or `SSL_CERT_DIR` is set and not empty, these are the certificates that they name.
