@@ -14,7 +14,7 @@ use lexopt::prelude::*;
 use crate::net::secrets::option_without_secrets;
 use crate::net::url::{Protocol, Url, UrlError};
 use crate::process::deadline::Deadline;
-use crate::reply::at_limit::{AtLimit, AtLimitError};
+use crate::reply::at_limit::AtLimit;
 use crate::reply::line::Style;
 use crate::request::agent_send::AgentSend;
 use crate::request::allowed_urls::AllowedUrls;
@@ -135,10 +135,6 @@ pub enum OptionError {
         text: String,
         error: UrlError,
     },
-    AtLimit {
-        text: String,
-        error: AtLimitError,
-    },
     /// The first option has no meaning without the second one.
     Alone(&'static str, &'static str),
     /// This option names no file.
@@ -168,9 +164,6 @@ impl fmt::Display for OptionError {
             }
             Self::Url { option, text, error } => {
                 write!(f, "{option}: '{}' {error}", option_without_secrets(text))
-            }
-            Self::AtLimit { text, error } => {
-                write!(f, "--at-limit: '{}' {error}", option_without_secrets(text))
             }
             Self::Alone(option, other) => write!(f, "{option} needs {other}"),
             Self::EmptyPath(option) => write!(f, "{option}: the path is empty"),
@@ -305,7 +298,8 @@ fn percentage(text: &str, least: f64) -> Option<f64> {
 }
 
 fn parse_at_limit(text: String) -> Result<AtLimit, OptionError> {
-    text.parse().map_err(|error| OptionError::AtLimit { text, error })
+    let (option, problem) = ("--at-limit", "is not down, drain or a weight from 0% to 99%");
+    AtLimit::parse(&text).ok_or(OptionError::Value { option, text, problem })
 }
 
 fn parse_load(text: String) -> Result<LoadAverage, OptionError> {

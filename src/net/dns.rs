@@ -68,7 +68,7 @@ pub struct Query {
 /// The answer to a question.
 #[derive(Debug, PartialEq)]
 pub enum Answer {
-    /// The addresses of the name. There are none if it does not exist, or has no address of this family.
+    /// The addresses of the name. Empty if the name does not exist or has no address of this family.
     Addresses(Vec<IpAddr>),
     /// The answer did not fit into the packet, and no address is in it.
     Cut,
@@ -124,7 +124,7 @@ impl Query {
     }
 
     /// Returns the addresses of the name in the question, or of the name to which its aliases lead. Fails if
-    /// there are none, and a record is malformed.
+    /// a record is malformed and no address was found.
     fn addresses(&self, message: &Message<[u8]>) -> Result<Vec<IpAddr>, Malformed> {
         let records = message.answer().map_err(|_| Malformed)?;
         let mut name = message.sole_question().map_err(|_| Malformed)?.into_qname();

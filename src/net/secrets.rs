@@ -30,7 +30,7 @@ pub fn without_secrets(text: &str) -> String {
     shown
 }
 
-/// The same for the value of an option, in which `|` separates nothing.
+/// Removes the same from the value of an option. There, `|` is an ordinary character.
 pub fn option_without_secrets(text: &str) -> String {
     field_without_secrets(text).0
 }

@@ -1,9 +1,5 @@
 //! What replaces `down` when a server was measured and is bad.
 
-use std::error::Error;
-use std::fmt;
-use std::str::FromStr;
-
 use crate::reply::state::State;
 use crate::reply::words::Words;
 
@@ -19,36 +15,21 @@ pub enum AtLimit {
     Weight(u16),
 }
 
-/// The text is none of the states.
-#[derive(Debug, PartialEq)]
-pub struct AtLimitError;
-
-impl Error for AtLimitError {}
-
-impl fmt::Display for AtLimitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("is not down, drain or a weight from 0% to 99%")
-    }
-}
-
-impl FromStr for AtLimit {
-    type Err = AtLimitError;
-
-    fn from_str(text: &str) -> Result<Self, AtLimitError> {
+impl AtLimit {
+    /// Parses `down`, `drain` or a weight such as `25%`. Returns `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
         let weight = |text: &str| {
             let digits = text.strip_suffix('%')?;
             let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
             digits.parse().ok().filter(|percent| is_number && *percent <= 99)
         };
         match text {
-            "down" => Ok(Self::Down),
-            "drain" => Ok(Self::Drain),
-            text => weight(text).map(Self::Weight).ok_or(AtLimitError),
+            "down" => Some(Self::Down),
+            "drain" => Some(Self::Drain),
+            text => weight(text).map(Self::Weight),
         }
     }
-}
 
-impl AtLimit {
     /// The reply of a server that is bad.
     pub fn words(self, description: String) -> Words {
         match self {
@@ -74,10 +55,10 @@ mod tests {
             ("25%", AtLimit::Weight(25)),
             ("99%", AtLimit::Weight(99)),
         ] {
-            assert_eq!(text.parse(), Ok(state));
+            assert_eq!(AtLimit::parse(text), Some(state));
         }
         for text in ["", "%", "25", "100%", "-1%", "+1%", "1.5%", "Down", "maint", "up", "99999%"] {
-            assert_eq!(text.parse::<AtLimit>(), Err(AtLimitError), "{text}");
+            assert_eq!(AtLimit::parse(text), None, "{text}");
         }
     }
 }
